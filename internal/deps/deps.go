@@ -1,0 +1,28 @@
+package deps
+
+import (
+	_ "github.com/alecthomas/kong"
+	_ "github.com/bluekeyes/go-gitdiff/gitdiff"
+	_ "github.com/digitalocean/go-qemu/qmp"
+	_ "github.com/digitalocean/go-qemu/qmp/raw"
+	_ "github.com/elastic/go-libaudit/v2"
+	_ "github.com/elastic/go-libaudit/v2/auparse"
+	_ "github.com/elastic/go-libaudit/v2/rule"
+	_ "github.com/elastic/go-libaudit/v2/rule/flags"
+	_ "github.com/emersion/go-message/mail"
+	_ "github.com/go-git/go-git/v5"
+	_ "github.com/go-git/go-git/v5/plumbing/object"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/pelletier/go-toml/v2"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/u-root/mkuimage/cpio"
+	_ "github.com/u-root/mkuimage/uimage"
+	_ "github.com/u-root/u-root/pkg/core/ls"
+	_ "github.com/vbauerster/mpb/v8"
+	_ "golang.org/x/perf/benchfmt"
+	_ "golang.org/x/perf/benchmath"
+	_ "golang.org/x/perf/benchunit"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/tools/go/packages"
+)

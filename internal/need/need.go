@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package need is the one place where a test may skip. A test says what it needs; where that is missing the test is
+// skipped, and where SERIES_REQUIRE=1 (make test and CI set it) it fails, so that a green run has run everything.
+package need
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/seriesrig/series/internal/run"
+)
+
+// Tool needs a program in PATH and returns where it is.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := run.Look(name)
+	if err != nil {
+		Missing(t, err.Error())
+	}
+	return path
+}
+
+// Kernel needs a built kernel of an architecture ("amd64", "ppc64", "ppc64le") and returns the path of its vmlinux, from
+// the variable SERIES_KERNEL_AMD64 and the like.
+func Kernel(t testing.TB, arch string) string {
+	t.Helper()
+	name := "SERIES_KERNEL_" + strings.ToUpper(arch)
+	path := os.Getenv(name)
+	if path == "" {
+		Missing(t, name+" is not set; make test builds the kernels and sets it")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return path
+}
+
+// Source needs an unpacked kernel source and returns its folder, from the variable SERIES_KERNEL_SOURCE.
+func Source(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("SERIES_KERNEL_SOURCE")
+	if path == "" {
+		Missing(t, "SERIES_KERNEL_SOURCE is not set; make test unpacks the source and sets it")
+	}
+	return path
+}
+
+// Missing skips the test, or fails it where everything is required.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("SERIES_REQUIRE") == "1" {
+		t.Fatalf("required: %s", what)
+	}
+	t.Skip(what)
+}

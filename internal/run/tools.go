@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package run
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// packages says which Debian package brings a tool, where the names differ.
+var packages = map[string]string{
+	"qemu-system-x86_64":        "qemu-system-x86",
+	"qemu-system-ppc64":         "qemu-system-ppc",
+	"powerpc64-linux-gnu-gcc":   "gcc-powerpc64-linux-gnu",
+	"powerpc64le-linux-gnu-gcc": "gcc-powerpc64le-linux-gnu",
+	"powerpc64-linux-gnu-ld":    "binutils-powerpc64-linux-gnu",
+	"powerpc64le-linux-gnu-ld":  "binutils-powerpc64le-linux-gnu",
+	"ld":                        "binutils",
+	"as":                        "binutils",
+	"apt-get":                   "apt",
+	"apt-cache":                 "apt",
+	"dpkg-deb":                  "dpkg",
+	"xz":                        "xz-utils",
+	"zstd":                      "zstd",
+	"go":                        "golang-go",
+}
+
+// A MissingError says that a program is not installed, and which Debian package brings it.
+type MissingError struct {
+	Tool    string
+	Package string
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s: not found in PATH; on Debian: apt-get install %s", e.Tool, e.Package)
+}
+
+// Look finds a program in PATH, or checks the path it is given. A program that is not there is a *MissingError.
+func Look(tool string) (string, error) {
+	path, err := exec.LookPath(tool)
+	if err == nil {
+		return path, nil
+	}
+	if strings.ContainsRune(tool, '/') {
+		return "", fmt.Errorf("find %s: %w", tool, err)
+	}
+	pkg := packages[tool]
+	if pkg == "" {
+		pkg = tool
+	}
+	return "", &MissingError{Tool: tool, Package: pkg}
+}
+
+// kept are the variables of our own environment that a child gets. Everything else stays out: a GIT_DIR or a
+// MAKEFLAGS of the caller's shell would change what git and make do, and so would a locale.
+var kept = []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
+	"CCACHE_DIR", "CCACHE_CONFIGPATH", "CCACHE_MAXSIZE", "CCACHE_DISABLE",
+	"GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOTOOLCHAIN", "GOROOT", "GOFLAGS", "GONOSUMCHECK",
+	"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
+// CleanEnv returns the environment that children get, with extra (each "NAME=value") added; where a name stands twice
+// the last one counts.
+func CleanEnv(extra ...string) []string {
+	env := []string{"LC_ALL=C", "TZ=UTC"}
+	for _, name := range kept {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return append(env, extra...)
+}
