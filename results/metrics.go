@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// baseName is a benchmark's name without its sub-benchmark and number of CPUs.
+func baseName(name string) string {
+	name, _, _ = strings.Cut(name, "/")
+	if i := strings.LastIndexByte(name, '-'); i > 0 {
+		if _, err := strconv.Atoi(name[i+1:]); err == nil {
+			name = name[:i]
+		}
+	}
+	return name
+}
+
+// layoutFor shows all metrics of a benchmark, each with its change against stock.
+func layoutFor(key string, r *Run) layout {
+	l := layout{title: "Benchmark " + key}
+	for i := range r.Cells {
+		for _, b := range r.Cells[i].Benchmarks {
+			if strings.ToLower(baseName(b.Name)) != key {
+				continue
+			}
+			l.title = "Benchmark " + baseName(b.Name)
+			col := layoutColumn{b.Unit, value}
+			if !slices.Contains(l.columns, col) {
+				l.columns = append(l.columns, col, layoutColumn{b.Unit, againstStock})
+			}
+		}
+	}
+	return l
+}
+
+// metrics gathers what the cells of one table say beside its figures.
+type metrics struct {
+	run      *Run
+	counts   []int // numbers of values behind the medians
+	warnings []string
+	shown    bool // there is at least one figure
+	missing  bool
+	noise    bool // a change was not significant
+}
+
+// metricTable has a row for each architecture, patch and benchmark, in the columns that the layout chooses. Of the
+// benchmarks it takes those with the base name, or with "" all that have one of the units.
+func metricTable(name string, r *Run, l layout, base string) (*Table, error) {
+	names := benchmarksOf(r, l, base)
+	configs := distinct(r, func(c *Cell) string { return c.Config })
+	t := &Table{Name: name, Title: l.title}
+	t.Columns = []Column{{Head: "arch", Label: true}, {Head: "patch", Label: true}}
+	if len(configs) > 1 {
+		t.Columns = append(t.Columns, Column{Head: "config", Label: true})
+	}
+	if len(names) > 1 {
+		t.Columns = append(t.Columns, Column{Head: "benchmark", Label: true})
+	}
+	for _, c := range l.columns {
+		t.Columns = append(t.Columns, c.column())
+	}
+	m := &metrics{run: r}
+	for _, arch := range distinct(r, func(c *Cell) string { return c.Arch }) {
+		for _, config := range configs {
+			for _, bench := range names {
+				for _, patch := range patchesOf(r) {
+					row := []string{arch, patchName(patch)}
+					if len(configs) > 1 {
+						row = append(row, config)
+					}
+					if len(names) > 1 {
+						row = append(row, bench)
+					}
+					for _, c := range l.columns {
+						cell, err := m.cell(arch, config, patch, bench, c)
+						if err != nil {
+							return nil, fmt.Errorf("table %s: %w", name, err)
+						}
+						row = append(row, cell)
+					}
+					t.Rows = append(t.Rows, row)
+				}
+			}
+		}
+	}
+	if !m.shown {
+		return nil, fmt.Errorf("table %s: %w in this run of %s", name, ErrNotMeasured, r.Series)
+	}
+	t.Notes = m.notes()
+	return t, nil
+}
+
+func (c layoutColumn) column() Column {
+	head, unit, ok := strings.Cut(c.unit, "/")
+	col := Column{Head: head, Right: true}
+	if ok {
+		col.Unit = "per " + unit
+	}
+	switch c.show {
+	case againstStock:
+		col.Head, col.Unit = "change", c.unit
+	case againstBefore:
+		col.Head, col.Unit = "step", c.unit
+	}
+	return col
+}
+
+// benchmarksOf lists the full names of the benchmarks a table shows, in the record's order.
+func benchmarksOf(r *Run, l layout, base string) []string {
+	var names []string
+	for i := range r.Cells {
+		for _, b := range r.Cells[i].Benchmarks {
+			wanted := strings.ToLower(baseName(b.Name)) == base
+			if base == "" {
+				wanted = slices.ContainsFunc(l.columns, func(c layoutColumn) bool { return c.unit == b.Unit })
+			}
+			if wanted && !slices.Contains(names, b.Name) {
+				names = append(names, b.Name)
+			}
+		}
+	}
+	return names
+}
+
+func distinct(r *Run, key func(*Cell) string) []string {
+	var out []string
+	for i := range r.Cells {
+		if k := key(&r.Cells[i]); !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// patchesOf lists the patches that any cell of the record is at: a run of one patch has no rows for the others.
+func patchesOf(r *Run) []int {
+	var out []int
+	for i := range r.Cells {
+		if n := r.Cells[i].Patch; !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func patchName(n int) string {
+	if n == 0 {
+		return "stock"
+	}
+	return strconv.Itoa(n)
+}
+
+func (m *metrics) cell(arch, config string, patch int, bench string, c layoutColumn) (string, error) {
+	cell := m.run.CellAt(arch, patch, config)
+	if c.show == value {
+		b := cell.Metric(bench, c.unit)
+		if b == nil {
+			m.missing = true
+			return "", nil
+		}
+		s, _ := Summarize(b.Values)
+		m.shown = true
+		m.counts = append(m.counts, s.N)
+		m.warn(s.Warnings)
+		return FormatSummary(s), nil
+	}
+	reference := 0
+	if c.show == againstBefore {
+		reference = patch - 1
+	}
+	if patch == 0 && cell.Metric(bench, c.unit) != nil {
+		return "(base)", nil
+	}
+	cmp, err := Compare(m.run, m.run.CellAt(arch, reference, config), m.run, cell, bench, c.unit)
+	if err != nil {
+		return "", err
+	}
+	if cmp == nil {
+		m.missing = true
+		return "", nil
+	}
+	m.warn(cmp.Warnings)
+	m.noise = m.noise || !cmp.Significant
+	return FormatChange(cmp), nil
+}
+
+func (m *metrics) warn(warnings []string) {
+	for _, w := range warnings {
+		if !slices.Contains(m.warnings, w) {
+			m.warnings = append(m.warnings, w)
+		}
+	}
+}
+
+func (m *metrics) notes() []string {
+	lo, hi := slices.Min(m.counts), slices.Max(m.counts)
+	n := fmt.Sprintf("n=%d", lo)
+	if lo != hi {
+		n = fmt.Sprintf("n=%d to %d", lo, hi)
+	}
+	notes := []string{fmt.Sprintf("Median of %s, with the half width of its %.0f %% interval.", n, 100*Confidence)}
+	if m.noise {
+		notes = append(notes, "~: no significant change (Mann-Whitney U test, p > 0.05).")
+	}
+	if m.missing {
+		notes = append(notes, Missing+": not measured.")
+	}
+	for _, w := range m.warnings {
+		notes = append(notes, "Warning: "+w+".")
+	}
+	return notes
+}
+
+// FormatSummary renders a median and the half width of its interval in percent of it: 4.02 ±0.5%.
+func FormatSummary(s Summary) string {
+	out := FormatValue(s.Median)
+	half := max(s.Hi-s.Median, s.Median-s.Lo)
+	switch {
+	case s.N < 2:
+		return out + " (n=1)"
+	case half == 0:
+		return out + " ±0%"
+	case s.Median == 0:
+		return fmt.Sprintf("%s [%s, %s]", out, FormatValue(s.Lo), FormatValue(s.Hi))
+	}
+	return out + " ±" + percent(100*half/math.Abs(s.Median))
+}
+
+// FormatChange renders a change in percent of the old median with half the width of its interval, or as a plain
+// difference where the old median is 0, or as "~" where it is not significant.
+func FormatChange(c *Comparison) string {
+	if !c.Significant {
+		return "~"
+	}
+	change, half, ok := c.Percent()
+	if !ok {
+		return fmt.Sprintf("%s ±%s", signed(c.Delta, FormatValue), FormatValue(c.Half()))
+	}
+	return fmt.Sprintf("%s ±%s", signed(change, percent), percent(half))
+}
+
+func signed(v float64, format func(float64) string) string {
+	if v > 0 {
+		return "+" + format(v)
+	}
+	return format(v)
+}
+
+// percent renders with one decimal below 10, none above, and as many as it takes for two figures when it is small.
+func percent(v float64) string {
+	switch a := math.Abs(v); {
+	case a == 0:
+		return "0%"
+	case a < 0.1:
+		return strconv.FormatFloat(v, 'g', 2, 64) + "%"
+	case a < 99.95:
+		return strconv.FormatFloat(v, 'f', 1, 64) + "%"
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64) + "%"
+}
+
+// FormatValue renders a figure in its base unit: whole numbers and those of four digits and more as they are, others
+// with four significant digits.
+func FormatValue(v float64) string {
+	a := math.Abs(v)
+	switch {
+	case v == math.Trunc(v) && a < 1e15:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case a >= 1000 && a < 1e15:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case a >= 1e-4 && a < 1000:
+		digits := 3 - int(math.Floor(math.Log10(a)))
+		return strconv.FormatFloat(v, 'f', digits, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
