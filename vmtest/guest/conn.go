@@ -30,6 +30,7 @@ type Conn struct {
 	last      Done
 	resumed   chan *Hello // of the Resume under way
 	run       *running
+	runs      uint32
 	acks      chan Ack // of the request under way
 	ackOf     Type
 	asking    sync.Mutex // held during a request that is answered by an ack
@@ -122,10 +123,15 @@ func (c *Conn) end(ctx context.Context, t Type) (Done, error) {
 
 // Signal sends a signal to the process group of the running command.
 func (c *Conn) Signal(ctx context.Context, sig syscall.Signal) error {
-	if c.running() == nil {
+	r := c.running()
+	if r == nil {
 		return ErrNotRunning
 	}
-	_, err := c.sendJSON(ctx, TypeSignal, SignalRequest{Signal: int(sig)})
+	return c.signal(ctx, r, sig)
+}
+
+func (c *Conn) signal(ctx context.Context, r *running, sig syscall.Signal) error {
+	_, err := c.sendJSON(ctx, TypeSignal, SignalRequest{ID: r.cmd.ID, Signal: int(sig)})
 	return err
 }
 

@@ -91,7 +91,8 @@ type Frame struct {
 // What the small requests and answers carry.
 type (
 	SignalRequest struct {
-		Signal int `json:"signal"`
+		ID     uint32 `json:"id"` // Command.ID: a signal that comes late must not hit the next command
+		Signal int    `json:"signal"`
 	}
 	IntervalRequest struct {
 		Interval int64 `json:"interval"` // ns, or NoHeartbeat

@@ -94,8 +94,9 @@ type Command struct {
 	// Terminal gives the program a pty; standard error goes to it as well.
 	Terminal *Terminal `json:"terminal,omitempty"`
 
-	// Stdin says whether there is a standard input; Run sets it. Without one it is /dev/null.
-	Stdin bool `json:"stdin,omitempty"`
+	// Stdin says whether there is a standard input; without one it is /dev/null. Run sets it, and ID.
+	Stdin bool   `json:"stdin,omitempty"`
+	ID    uint32 `json:"id"`
 }
 
 // DefaultCollectLimit is how much a command's files may be, in bytes, where Command.CollectLimit is 0.

@@ -82,15 +82,14 @@ func (c *Conn) Run(ctx context.Context, cmd Command, stdio Stdio) (*Exit, error)
 	if err := c.claim(ctx, r); err != nil {
 		return nil, err
 	}
-	if sent, err := c.sendJSON(ctx, TypeRun, cmd); !sent {
+	if sent, err := c.sendJSON(ctx, TypeRun, r.cmd); !sent {
 		c.release(r)
 		return nil, err
 	}
-	stop := make(chan struct{})
 	if stdio.Stdin != nil {
-		go c.feed(stdio.Stdin, r, stop)
+		feed := c.feed(stdio.Stdin, r)
+		defer feed.stop()
 	}
-	defer close(stop)
 	select {
 	case <-r.exited:
 	case <-c.dead:
@@ -105,7 +104,7 @@ func (c *Conn) Run(ctx context.Context, cmd Command, stdio Stdio) (*Exit, error)
 		// Not with ctx, which is over; and not for long, as the guest may be what hangs.
 		kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		c.sendJSON(kill, TypeSignal, SignalRequest{Signal: int(syscall.SIGKILL)})
+		c.signal(kill, r, syscall.SIGKILL)
 		return nil, context.Cause(ctx)
 	}
 	r.drop()
@@ -124,6 +123,8 @@ func (c *Conn) claim(ctx context.Context, r *running) error {
 		c.mu.Lock()
 		before := c.run
 		if before == nil {
+			c.runs++
+			r.cmd.ID = c.runs
 			c.run = r
 			c.mu.Unlock()
 			return nil
@@ -155,48 +156,6 @@ func (r *running) drop() {
 	defer r.mu.Unlock()
 	r.dropped = true
 	r.abandonFile()
-}
-
-// feed sends the standard input, as far as the guest has room for it. It may be left in Read when the command ends: what
-// is read then is lost, as with os/exec.
-func (c *Conn) feed(in io.Reader, r *running, stop <-chan struct{}) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-stop:
-		case <-r.exited:
-		case <-ctx.Done():
-		}
-		cancel()
-		if d, ok := in.(interface{ SetReadDeadline(time.Time) error }); ok {
-			d.SetReadDeadline(time.Now())
-		}
-	}()
-	room := StdinWindow
-	for {
-		for room == 0 {
-			select {
-			case n := <-r.credits:
-				room += n
-			case <-ctx.Done():
-				return
-			}
-		}
-		b := make([]byte, min(room, 16<<10))
-		n, err := in.Read(b)
-		if n > 0 {
-			room -= n
-			if _, err := c.send(ctx, TypeStdin, b[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			// A reader's error ends the input, as a pipe's would; the program sees the end.
-			c.send(ctx, TypeStdin, nil)
-			return
-		}
-	}
 }
 
 // event handles what the guest says of the running command. It is called by the reader goroutine alone.
@@ -278,7 +237,7 @@ func (c *Conn) event(r *running, f Frame) error {
 	}
 	if failed == nil && r.err != nil && !r.dropped {
 		// Nobody takes the output any more. The reader must not wait for the writer.
-		go c.sendJSON(context.Background(), TypeSignal, SignalRequest{Signal: int(syscall.SIGKILL)})
+		go c.signal(context.Background(), r, syscall.SIGKILL)
 	}
 	return nil
 }
