@@ -9,15 +9,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"syscall"
 	"time"
 
+	"github.com/seriesrig/series/internal/flock"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,11 +75,11 @@ func (c *Cache) Fill(ctx context.Context, kind, key string, fill func(ctx contex
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", false, fmt.Errorf("fill cache: %w", err)
 	}
-	lock, err := acquire(ctx, filepath.Join(parent, "."+key+".lock"))
+	lock, err := flock.AcquireTemp(ctx, filepath.Join(parent, "."+key+".lock"))
 	if err != nil {
 		return "", false, fmt.Errorf("lock cache entry %s/%s: %w", kind, key[:12], err)
 	}
-	defer release(lock)
+	defer lock.Release()
 	if dir, ok := c.Get(kind, key); ok {
 		return dir, true, nil
 	}
@@ -109,53 +107,6 @@ func (c *Cache) Fill(ctx context.Context, kind, key string, fill func(ctx contex
 // Remove deletes an entry.
 func (c *Cache) Remove(kind, key string) error {
 	return os.RemoveAll(filepath.Join(c.Dir, kind, key))
-}
-
-// acquire takes the lock file at path. The file is removed on release, so whoever gets the lock checks that the name
-// still leads to the file that was locked.
-func acquire(ctx context.Context, path string) (*os.File, error) {
-	for {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-		if err != nil {
-			return nil, err
-		}
-		if err := flock(ctx, f); err != nil {
-			f.Close()
-			return nil, err
-		}
-		held, err := f.Stat()
-		if err == nil {
-			var named fs.FileInfo
-			if named, err = os.Stat(path); err == nil && os.SameFile(held, named) {
-				return f, nil
-			}
-		}
-		f.Close()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-}
-
-func release(f *os.File) {
-	os.Remove(f.Name())
-	f.Close()
-}
-
-func flock(ctx context.Context, f *os.File) error {
-	wait := time.Millisecond
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, 100*time.Millisecond)
-	}
 }
 
 func syncfs(dir string) error {
