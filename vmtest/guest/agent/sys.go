@@ -48,24 +48,26 @@ func say(format string, args ...any) {
 type mount struct {
 	fstype, target, options string
 	flags                   uintptr
+	// keep leaves a folder as it is that the initramfs put files in: a test's own folder may be below the host's /tmp.
+	keep bool
 }
 
 const private = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC
 
 // mounts are in the order in which they must be made. Those whose file system this kernel does not have are left out.
 var mounts = []mount{
-	{"proc", "/proc", "", private},
-	{"sysfs", "/sys", "", private},
-	{"devtmpfs", "/dev", "mode=0755", syscall.MS_NOSUID},
-	{"devpts", "/dev/pts", "mode=0620,ptmxmode=0666", syscall.MS_NOSUID | syscall.MS_NOEXEC},
-	{"tmpfs", "/dev/shm", "mode=1777", syscall.MS_NOSUID | syscall.MS_NODEV},
-	{"mqueue", "/dev/mqueue", "", private},
-	{"tmpfs", "/tmp", "mode=1777", syscall.MS_NOSUID | syscall.MS_NODEV},
-	{"tmpfs", "/run", "mode=0755", syscall.MS_NOSUID | syscall.MS_NODEV},
-	{"tracefs", "/sys/kernel/tracing", "", private},
-	{"debugfs", "/sys/kernel/debug", "", private},
-	{"securityfs", "/sys/kernel/security", "", private},
-	{"cgroup2", "/sys/fs/cgroup", "", private},
+	{"proc", "/proc", "", private, false},
+	{"sysfs", "/sys", "", private, false},
+	{"devtmpfs", "/dev", "mode=0755", syscall.MS_NOSUID, false},
+	{"devpts", "/dev/pts", "mode=0620,ptmxmode=0666", syscall.MS_NOSUID | syscall.MS_NOEXEC, false},
+	{"tmpfs", "/dev/shm", "mode=1777", syscall.MS_NOSUID | syscall.MS_NODEV, false},
+	{"mqueue", "/dev/mqueue", "", private, false},
+	{"tmpfs", "/tmp", "mode=1777", syscall.MS_NOSUID | syscall.MS_NODEV, true},
+	{"tmpfs", "/run", "mode=0755", syscall.MS_NOSUID | syscall.MS_NODEV, true},
+	{"tracefs", "/sys/kernel/tracing", "", private, false},
+	{"debugfs", "/sys/kernel/debug", "", private, false},
+	{"securityfs", "/sys/kernel/security", "", private, false},
+	{"cgroup2", "/sys/fs/cgroup", "", private, false},
 }
 
 // mountAll mounts what is not mounted yet and returns what went wrong.
@@ -86,7 +88,7 @@ func mountAll() (warnings []string) {
 			}
 			continue
 		}
-		if mounted(m.target) {
+		if mounted(m.target) || m.keep && !empty(m.target) {
 			continue
 		}
 		if err := syscall.Mount(m.fstype, m.target, m.fstype, m.flags, m.options); err != nil {
@@ -94,6 +96,17 @@ func mountAll() (warnings []string) {
 		}
 	}
 	return warnings
+}
+
+// empty tells that a folder has nothing in it.
+func empty(dir string) bool {
+	d, err := os.Open(dir)
+	if err != nil {
+		return true
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(1)
+	return len(names) == 0
 }
 
 // mounted tells that a folder is on another file system than its parent.
@@ -118,6 +131,9 @@ func setUp() (warnings []string) {
 		if err := os.Symlink(l[0], l[1]); err != nil && !os.IsExist(err) {
 			warnings = append(warnings, err.Error())
 		}
+	}
+	if err := syscall.Chmod("/tmp", 0o1777); err != nil {
+		warnings = append(warnings, "chmod /tmp: "+err.Error())
 	}
 	if err := os.MkdirAll("/root", 0o700); err != nil {
 		warnings = append(warnings, err.Error())
