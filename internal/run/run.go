@@ -123,8 +123,10 @@ func (c Cmd) Start(ctx context.Context) (*Process, error) {
 			started <- err
 			return
 		}
+		childStarted()
 		started <- nil
 		p.err = p.result(x.Wait())
+		childEnded()
 		close(p.done)
 	}()
 	if err := <-started; err != nil {

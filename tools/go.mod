@@ -1,4 +1,4 @@
-module github.com/seriesrig/series/scripts/tools
+module github.com/seriesrig/series/tools
 
 go 1.26.0
 
