@@ -19,49 +19,94 @@ const (
 
 // An arch is everything that differs from one architecture to the next. A new architecture is one entry in arches.
 type arch struct {
-	qemu    string   // program, looked up in PATH
-	machine string   // -M, without the accelerator
-	cpu     string   // -cpu under TCG
-	kvmCPU  string   // -cpu under KVM
-	serial  string   // the device of the event port's bus
-	console string   // console= of the kernel
-	cmdline []string // what the kernel needs to be told on this machine
-	// firmware lists machine options to try in turn: the next is used when QEMU ends before the kernel said a word.
-	firmware []string
-	// reports is set where the kernel tells the machine about a panic, so that QMP has GUEST_PANICKED.
-	reports bool
-	// hostTSC is set where the guest's time stamp counter is the host's under plain TCG.
-	hostTSC bool
-	// goenv is the environment of a Go build for the guest, next to GOARCH.
-	goenv []string
+	qemu       string                   // program, looked up in PATH
+	machine    string                   // -machine
+	cpu        string                   // -cpu under TCG
+	kvmCPU     string                   // -cpu under KVM
+	serial     string                   // the device that the event port hangs on
+	console    string                   // console= of the kernel
+	cmdline    []string                 // what the kernel needs to be told on this machine
+	tcgCmdline func(m Machine) []string // and under TCG
+	firmware   []firmware               // to be tried in turn
+}
+
+// A firmware is what the machine starts the kernel with.
+type firmware struct {
+	name   string
+	option string // of -machine
 }
 
 var arches = map[Arch]arch{
 	AMD64: {
-		qemu:    "qemu-system-x86_64",
-		machine: "microvm,acpi=off,rtc=on,pcie=off",
-		cpu:     "qemu64",
+		qemu: "qemu-system-x86_64",
+		// Without ACPI, QEMU puts the virtio devices on the kernel's command line, where a small kernel finds them.
+		machine: "microvm,acpi=off,rtc=on",
+		// Go's cryptography and the kernel's random pool would wait for entropy without RDRAND.
+		cpu:     "qemu64,+rdrand",
 		kvmCPU:  "host",
 		serial:  "virtio-serial-device",
 		console: "ttyS0",
-		// There is no ACPI to power off with, and the keyboard controller is not there either: a triple fault always is.
-		cmdline: []string{"reboot=t"},
-		hostTSC: true,
+		// Without ACPI and keyboard controller a triple fault is the way to restart, and there is none to power off.
+		cmdline:    []string{"reboot=t"},
+		tcgCmdline: microvmTCG,
 	},
 	PPC64:   pseries,
 	PPC64LE: pseries,
 }
 
 var pseries = arch{
-	qemu:     "qemu-system-ppc64",
-	machine:  "pseries",
-	cpu:      "power9",
-	kvmCPU:   "host",
-	serial:   "virtio-serial-pci",
-	console:  "hvc0",
-	firmware: []string{"x-vof=on", "x-vof=off"},
-	reports:  true,
-	goenv:    []string{"GOPPC64=power8"},
+	qemu:    "qemu-system-ppc64",
+	machine: "pseries",
+	cpu:     "power9",
+	kvmCPU:  "host",
+	serial:  "virtio-serial-pci",
+	console: "hvc0",
+	// VOF is a stub that starts the kernel at once; SLOF takes 4 to 6 s, and starts what VOF cannot.
+	firmware: []firmware{{"vof", "x-vof=on"}, {"slof", "x-vof=off"}},
+}
+
+// microvmTCG tells the kernel what it has no way to find out on this machine, or only slowly.
+func microvmTCG(m Machine) []string {
+	var words []string
+	khz := m.TSC
+	if m.Icount != nil {
+		khz = 1_000_000 // the counter is the virtual clock, in nanoseconds
+	}
+	if khz > 0 {
+		// There is no timer to calibrate the counter against, and the clock would be one of jiffies.
+		words = append(words, fmt.Sprintf("tsc_early_khz=%d", khz), "tsc=reliable")
+	}
+	if m.CPUs == 1 {
+		// Calibrating and checking the local APIC's timer takes 200 ms of waiting; one CPU has the PIT.
+		words = append(words, "nolapic_timer")
+	}
+	return words
+}
+
+func (a arch) firmwareOption(name string) (string, error) {
+	var known []string
+	for _, f := range a.firmware {
+		if f.name == name {
+			return f.option, nil
+		}
+		known = append(known, f.name)
+	}
+	if name == "" {
+		return "", nil
+	}
+	if len(known) == 0 {
+		return "", fmt.Errorf("firmware %q: this machine has none to choose", name)
+	}
+	return "", fmt.Errorf("unknown firmware %q; known are %s", name, strings.Join(known, ", "))
+}
+
+// nextFirmware returns the one to try after name.
+func (a arch) nextFirmware(name string) (string, bool) {
+	i := slices.IndexFunc(a.firmware, func(f firmware) bool { return f.name == name })
+	if i < 0 || i+1 >= len(a.firmware) {
+		return "", false
+	}
+	return a.firmware[i+1].name, true
 }
 
 // Arches lists the architectures that are known.

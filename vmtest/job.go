@@ -29,7 +29,8 @@ type Job struct {
 	Wall time.Duration
 	// Collect lists absolute paths in the guest of files and folders to bring back, such as a coverage profile.
 	Collect []string
-	// CollectTo returns the host's path for a file that was brought back. nil means <Machine.Dir>/files/<guest path>.
+	// CollectTo returns the host's path for a file that was brought back, whose folder has to be there. nil means
+	// Machine.Dir/files and the guest's path below.
 	CollectTo func(path string) (string, error)
 	// Stdin is handed to the program; nil means /dev/null.
 	Stdin io.Reader
@@ -42,28 +43,28 @@ type Job struct {
 // A File is one to put into a guest.
 type File struct {
 	Path string      // in the guest, absolute
-	Mode fs.FileMode // permission bits; 0 means 0644
+	Mode fs.FileMode // permission bits; 0 means those of From, or 0644
 	From string      // path on the host; "" means that Data is the content
 	Data []byte
 }
 
-// Times tells where the time of a guest went, in seconds of the host.
+// Times tells where a guest's time went, on the host's clock but for Agent.
 type Times struct {
-	Prepare time.Duration `json:"prepare"` // archives, before QEMU was started
-	Kernel  time.Duration `json:"kernel"`  // QEMU's start to the agent's first instruction
-	Hello   time.Duration `json:"hello"`   // from there to the hello event
-	Run     time.Duration `json:"run"`     // the programs
-	End     time.Duration `json:"end"`     // from there until QEMU was gone
-	Total   time.Duration `json:"total"`
+	Prepare time.Duration `json:"prepare"` // the initramfs, before QEMU was started
+	Boot    time.Duration `json:"boot"`    // from QEMU's start to the agent's hello
+	Agent   time.Duration `json:"agent"`   // of that, the agent's own start, on the guest's clock
+	Run     time.Duration `json:"run"`     // the commands
+	End     time.Duration `json:"end"`     // from the decision to end it until QEMU was gone
+	Total   time.Duration `json:"total"`   // from the call to the verdict
 }
 
 // A TestResult is what a Go test binary did in a guest.
 type TestResult struct {
-	Verdict Verdict `json:"verdict"`
-	Tests   []Test  `json:"tests"` // in the order of their start, subtests included
-	Passed  int     `json:"passed"`
-	Failed  int     `json:"failed"`
-	Skipped int     `json:"skipped"`
+	Verdict Verdict    `json:"verdict"`
+	Tests   []TestCase `json:"tests"` // in the order of their start, subtests included
+	Passed  int        `json:"passed"`
+	Failed  int        `json:"failed"`
+	Skipped int        `json:"skipped"`
 	// Benchmarks are the lines of benchmark results, and the configuration lines among them, as they were printed.
 	Benchmarks []string `json:"benchmarks,omitempty"`
 	Elapsed    float64  `json:"elapsed"` // seconds of the guest
@@ -74,8 +75,8 @@ type TestResult struct {
 	Times      Times    `json:"times"`
 }
 
-// A Test is one test of a binary.
-type Test struct {
+// A TestCase is one test of a binary.
+type TestCase struct {
 	Name    string  `json:"name"`
 	Action  string  `json:"action"`           // pass, fail or skip
 	Elapsed float64 `json:"elapsed"`          // seconds of the guest
