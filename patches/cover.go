@@ -81,11 +81,12 @@ func parseCover(path string, raw []byte, title string) (Cover, error) {
 	if body = strings.TrimRight(body, " \t\n"); body != "" {
 		c.Body = body + "\n"
 	}
-	// The places are searched in the whole file, so that the line is the file's.
+	// The places are searched in the whole file, so that the line is the file's and one in the subject is found.
+	start := len(strings.TrimRight(text, " \t\n")) - len(body)
 	for _, at := range placeForm.FindAllStringIndex(text, -1) {
 		place := text[at[0]:at[1]]
 		m := tableForm.FindStringSubmatch(place)
-		if m == nil || !strings.Contains(c.Body, place) {
+		if m == nil || at[0] < start {
 			return Cover{}, &InputError{File: path, Line: lineAt(raw, at[0]), Msg: fmt.Sprintf("%s: the places that can be filled are {{table \"name\"}}, in the body", place)}
 		}
 		c.Tables = append(c.Tables, m[1])

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package patches
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+)
+
+// A Branch says which branch is made, where, and on what.
+type Branch struct {
+	Base Commit
+	Name string // "series/kauditd-wakeup"
+
+	// Repo is the repository that gets the branch; it may be the base's own. Where nothing is there a bare one is made.
+	//
+	// A new one borrows the base's objects (objects/info/alternates), so that it costs a few KB, and the base's repository
+	// is not touched at all; but it lives only as long as that does. With Own it gets all objects of the base's
+	// repository, as hard links where that can be.
+	Repo string
+	Own  bool
+
+	// Force replaces a branch of that name that holds something else. One that is checked out is never replaced.
+	Force bool
+}
+
+// ErrBranchExists says that a branch is there and holds something else.
+var ErrBranchExists = errors.New("branch exists and holds something else")
+
+// WriteBranch makes a branch with one commit per patch and returns the commits' ids; it puts them into res, too. res must be
+// what Apply made of ps on the files of the base commit, which is checked.
+//
+// All commits are made in memory first. They reach a repository as one pack, through git index-pack, which checks every
+// object and that nothing they refer to is missing, and only then is the branch set, if it still is what it was before.
+// Should that fail, the pack is taken away again; so at no time does a repository hold half of a series. A new
+// repository is made under another name and renamed when it is complete.
+func WriteBranch(ctx context.Context, b Branch, ps []*Patch, res *Result) ([]string, error) {
+	if len(ps) != len(res.Patches) {
+		return nil, fmt.Errorf("make branch %s: %d patches, of which %d were applied", b.Name, len(ps), len(res.Patches))
+	}
+	ref := plumbing.NewBranchReferenceName(b.Name)
+	if err := ref.Validate(); err != nil || strings.HasPrefix(b.Name, "-") || b.Name == "HEAD" {
+		return nil, fmt.Errorf("%q is not a name for a branch", b.Name)
+	}
+	built, base, ids, err := commitOn(ctx, b.Base, ps, res)
+	if err != nil {
+		return nil, fmt.Errorf("make branch %s: %w", b.Name, err)
+	}
+	tip := base
+	if len(ids) > 0 {
+		tip = ids[len(ids)-1]
+	}
+	switch there, err := exists(b.Repo); {
+	case err != nil:
+	case there:
+		err = b.into(ctx, b.Repo, ref, tip, built)
+		if err != nil {
+			return nil, fmt.Errorf("make branch %s in %s: %w", b.Name, b.Repo, err)
+		}
+	default:
+		if err = b.create(ctx, ref, tip, built); err != nil {
+			return nil, fmt.Errorf("make branch %s in new repository %s: %w", b.Name, b.Repo, err)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make branch %s: %w", b.Name, err)
+	}
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = id.String()
+		res.Patches[i].Commit = out[i]
+	}
+	return out, nil
+}
+
+// exists tells whether anything but an empty folder has the name.
+func exists(name string) (bool, error) {
+	if name == "" {
+		return false, errors.New("no repository is named")
+	}
+	entries, err := os.ReadDir(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return len(entries) > 0, nil
+}
+
+// into puts the commits into a repository that is there.
+func (b Branch) into(ctx context.Context, repo string, ref plumbing.ReferenceName, tip plumbing.Hash, built *builder) error {
+	if top, err := gitLine(ctx, repo, "rev-parse", "--git-dir"); err != nil || top == "" {
+		return fmt.Errorf("not a git repository: %w", err)
+	}
+	old, _ := gitLine(ctx, repo, "rev-parse", "--verify", "--quiet", ref.String())
+	if old == tip.String() {
+		return nil
+	}
+	if old == "" {
+		old = plumbing.ZeroHash.String()
+	} else {
+		if !b.Force {
+			return fmt.Errorf("%w (%.12s)", ErrBranchExists, old)
+		}
+		trees, err := gitLine(ctx, repo, "worktree", "list", "--porcelain")
+		if err != nil {
+			return err
+		}
+		bare, err := gitLine(ctx, repo, "rev-parse", "--is-bare-repository")
+		if err != nil {
+			return err
+		}
+		if bare != "true" && strings.Contains("\n"+trees+"\n", "\nbranch "+ref.String()+"\n") {
+			return fmt.Errorf("the branch is checked out, and its files would no longer be those of its commit")
+		}
+	}
+	undo, err := built.send(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if err := git(repo, "update-ref", "-m", "series apply", ref.String(), tip.String(), old).Run(ctx); err != nil {
+		undo()
+		return err
+	}
+	return nil
+}
+
+// send sends the objects to a repository as a pack. undo takes the pack away again if it was not there before.
+func (b *builder) send(ctx context.Context, repo string) (undo func(), err error) {
+	if len(b.order) == 0 {
+		return func() {}, nil
+	}
+	var pack bytes.Buffer
+	sum, err := packfile.NewEncoder(&pack, b.store, false).Encode(b.order, 0)
+	if err != nil {
+		return nil, fmt.Errorf("encode pack: %w", err)
+	}
+	dir, err := gitPath(ctx, repo, "objects/pack")
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, "pack-"+sum.String())
+	_, before := os.Lstat(name + ".idx")
+	cmd := git(repo, "index-pack", "--stdin", "--strict")
+	cmd.Stdin = &pack
+	out, err := cmd.Output(ctx)
+	undo = func() {
+		if errors.Is(before, fs.ErrNotExist) {
+			for _, ext := range []string{".idx", ".rev", ".pack"} { // without its index a pack is not seen
+				os.Remove(name + ext)
+			}
+		}
+	}
+	if err == nil && !strings.Contains(string(out), sum.String()) {
+		err = fmt.Errorf("git index-pack stored %q, not pack %s", shorten(strings.TrimSpace(string(out))), sum)
+	}
+	if err != nil {
+		undo()
+		return nil, err
+	}
+	return undo, nil
+}
+
+// create makes a new bare repository with the branch.
+func (b Branch) create(ctx context.Context, ref plumbing.ReferenceName, tip plumbing.Hash, built *builder) error {
+	target, err := filepath.Abs(b.Repo)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(target), "."+filepath.Base(target)+".tmp-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	repo := filepath.Join(tmp, "repo")
+	if err := b.prepare(ctx, tmp, repo); err != nil {
+		return err
+	}
+	if err := b.into(ctx, repo, ref, tip, built); err != nil {
+		return err
+	}
+	if err := git(repo, "symbolic-ref", "HEAD", ref.String()).Run(ctx); err != nil {
+		return err
+	}
+	// An empty folder may stand there: rename replaces it, and fails if it is no longer empty.
+	return os.Rename(repo, target)
+}
+
+// prepare makes a repository that has, or borrows, the base's objects.
+func (b Branch) prepare(ctx context.Context, tmp, repo string) error {
+	from, err := filepath.Abs(b.Base.Repo)
+	if err != nil {
+		return err
+	}
+	if b.Own {
+		if err := git(tmp, "clone", "--quiet", "--bare", "--local", "--no-tags", "--template=", from, repo).Run(ctx); err != nil {
+			return err
+		}
+		return git(repo, "remote", "remove", "origin").Run(ctx)
+	}
+	if err := git(tmp, "init", "--quiet", "--bare", "--template=", repo).Run(ctx); err != nil {
+		return err
+	}
+	objects, err := gitPath(ctx, from, "objects")
+	if err != nil {
+		return err
+	}
+	if strings.ContainsAny(objects, "\n\"") {
+		return fmt.Errorf("the path of the base's objects, %q, cannot be written into a list of alternates", objects)
+	}
+	if err := os.MkdirAll(filepath.Join(repo, "objects", "info"), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(repo, "objects", "info", "alternates"), []byte(objects+"\n"), 0o644); err != nil {
+		return err
+	}
+	// Where history ends in the base, it must end here.
+	shallow, err := gitPath(ctx, from, "shallow")
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(shallow)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(repo, "shallow"), data, 0o644)
+}
