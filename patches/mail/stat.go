@@ -166,115 +166,96 @@ func (c *composer) content(t *track) ([]string, error) {
 	return out, nil
 }
 
+// An end is a file that differs between the two ends of the series. Of one that was made or deleted, text is all of it.
+type end struct {
+	fileStat
+	text []string
+}
+
 // stat gathers what has changed from the base to the end.
 func (c *composer) stat() (diffStat, error) {
-	var d diffStat
+	var ends []end
 	for name, t := range c.files {
-		f := fileStat{old: t.base, new: name, oldMode: t.baseMode, newMode: t.mode, score: t.score}
-		f.added, f.deleted = t.count()
-		if f.renamed() && t.touches > 1 {
-			if err := c.rescore(t, &f); err != nil {
-				return nil, err
-			}
+		e, err := c.end(name, t)
+		if err != nil {
+			return nil, err
 		}
-		if f.renamed() && f.score < minScore {
-			parts, err := c.unrename(t, f)
-			if err != nil {
-				return nil, err
-			}
-			d = append(d, parts...)
-			continue
-		}
-		if f.old != f.new || f.added+f.deleted > 0 || f.oldMode != f.newMode && f.newMode != 0 {
-			d = append(d, f)
-		}
+		ends = append(ends, e...)
 	}
 	for name, t := range c.gone {
-		f := fileStat{old: name, oldMode: t.baseMode}
-		_, f.deleted = t.count()
-		d = append(d, f)
+		text := t.baseText()
+		ends = append(ends, end{fileStat{old: name, oldMode: t.baseMode, deleted: len(text)}, text})
 	}
-	d.sort()
-	return c.findRenames(d)
+	return findRenames(ends), nil
 }
 
-// rescore works out anew how much of a renamed file is the base's.
-func (c *composer) rescore(t *track, f *fileStat) error {
-	after, err := c.content(t)
-	if err != nil {
-		return err
+// end returns how a file that is there at the end differs from the base: not at all, as one file, or as two, where it was
+// renamed and too little of it stayed the same for git to see that.
+func (c *composer) end(name string, t *track) ([]end, error) {
+	f := fileStat{old: t.base, new: name, oldMode: t.baseMode, newMode: t.mode, score: t.score}
+	f.added, f.deleted = t.count()
+	switch {
+	case f.old == "":
+		text, err := c.content(t)
+		return []end{{f, text}}, err
+	case f.renamed() && t.touches > 1:
+		after, err := c.content(t)
+		if err != nil {
+			return nil, err
+		}
+		before, err := c.content(newTrack(t.base, 0))
+		if err != nil {
+			return nil, err
+		}
+		if f.score = similarity(before, after); f.score < minScore {
+			return []end{{fileStat{old: f.old, oldMode: f.oldMode, deleted: len(before)}, before},
+				{fileStat{new: f.new, newMode: f.newMode, added: len(after)}, after}}, nil
+		}
+	case !f.renamed() && f.added+f.deleted == 0 && (f.oldMode == f.newMode || f.newMode == 0):
+		return nil, nil
 	}
-	before, err := c.content(newTrack(t.base, 0))
-	if err != nil {
-		return err
-	}
-	f.score = similarity(before, after)
-	return nil
-}
-
-// unrename takes a rename apart of which too little stayed the same to call it one.
-func (c *composer) unrename(t *track, f fileStat) (diffStat, error) {
-	after, err := c.content(t)
-	if err != nil {
-		return nil, err
-	}
-	before, err := c.content(newTrack(t.base, 0))
-	if err != nil {
-		return nil, err
-	}
-	return diffStat{{old: f.old, oldMode: f.oldMode, deleted: len(before)}, {new: f.new, newMode: f.newMode, added: len(after)}}, nil
+	return []end{{f, nil}}, nil
 }
 
 // findRenames joins files that one patch deletes and another makes, where they are alike: git compares only the two ends
-// of the series. The text of such files is all in the patches.
-func (c *composer) findRenames(d diffStat) (diffStat, error) {
+// of the series.
+func findRenames(ends []end) diffStat {
+	// The order of a map must not decide between two pairs that are equally good.
+	slices.SortFunc(ends, func(a, b end) int { return cmp.Compare(a.old+"\x00"+a.new, b.old+"\x00"+b.new) })
 	type pair struct{ old, new, score, same int }
 	var pairs []pair
-	texts := make(map[int][]string)
-	for i, f := range d {
-		switch {
-		case f.new == "":
-			texts[i] = c.gone[f.old].baseText()
-		case f.old == "":
-			lines, err := c.content(c.files[f.new])
-			if err != nil || c.files[f.new].base != "" {
-				// It is one half of a rename that unrename took apart.
+	for i, f := range ends {
+		for k, g := range ends {
+			if f.new != "" || g.old != "" {
 				continue
 			}
-			texts[i] = lines
-		}
-	}
-	for i, f := range d {
-		for k, g := range d {
-			if f.new != "" || g.old != "" || texts[i] == nil || texts[k] == nil {
-				continue
+			p := pair{old: i, new: k, score: similarity(f.text, g.text)}
+			if path.Base(f.old) == path.Base(g.new) {
+				p.same = 1
 			}
-			if score := similarity(texts[i], texts[k]); score >= minScore {
-				same := 0
-				if path.Base(f.old) == path.Base(g.new) {
-					same = 1
-				}
-				pairs = append(pairs, pair{i, k, score, same})
+			if p.score >= minScore && len(f.text) > 0 {
+				pairs = append(pairs, p)
 			}
 		}
 	}
 	slices.SortStableFunc(pairs, func(a, b pair) int { return cmp.Or(b.score-a.score, b.same-a.same) })
 	used := make(map[int]bool)
-	var out diffStat
+	var d diffStat
 	for _, p := range pairs {
 		if used[p.old] || used[p.new] {
 			continue
 		}
 		used[p.old], used[p.new] = true, true
-		f := fileStat{old: d[p.old].old, new: d[p.new].new, oldMode: d[p.old].oldMode, newMode: d[p.new].newMode, score: p.score}
-		f.added, f.deleted = diffCount(texts[p.old], texts[p.new])
-		out = append(out, f)
+		f, g := ends[p.old], ends[p.new]
+		j := fileStat{old: f.old, new: g.new, oldMode: f.oldMode, newMode: g.newMode, score: p.score}
+		j.added, j.deleted = diffCount(f.text, g.text)
+		d = append(d, j)
 	}
-	for i, f := range d {
+	for i, e := range ends {
 		if !used[i] {
-			out = append(out, f)
+			d = append(d, e.fileStat)
 		}
 	}
-	out.sort()
-	return out, nil
+	d.sort()
+	return d
 }
