@@ -55,8 +55,9 @@ var arches = map[Arch]arch{
 }
 
 var pseries = arch{
-	qemu:    "qemu-system-ppc64",
-	machine: "pseries",
+	qemu: "qemu-system-ppc64",
+	// Off are the mitigations that TCG does not have, and would only complain about.
+	machine: "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
 	cpu:     "power9",
 	kvmCPU:  "host",
 	serial:  "virtio-serial-pci",

@@ -31,6 +31,7 @@ const (
 // Boot starts the machine and returns when its agent has said hello. A guest that never does is an *EndError; any other
 // error is about the Machine itself. The guest ends when ctx does.
 func (m Machine) Boot(ctx context.Context) (*Guest, error) {
+	chosen := m.Firmware != ""
 	m, a, err := m.resolve()
 	if err != nil {
 		return nil, err
@@ -54,11 +55,17 @@ func (m Machine) Boot(ctx context.Context) (*Guest, error) {
 		hello, err := g.conn.Hello(ctx)
 		if err == nil {
 			g.greeted(hello)
-			return g, nil
+			// QEMU is ready long before the guest; without it there would be no good way to end.
+			select {
+			case <-g.ready:
+				return g, nil
+			case <-g.ended:
+				err = g.monitorErr()
+			}
 		}
 		v := g.Wait()
 		next, ok := a.nextFirmware(m.Firmware)
-		if g.wordless() && ok && ctx.Err() == nil {
+		if g.wordless() && ok && !chosen && ctx.Err() == nil {
 			m.Log.Warn("the firmware ended before the kernel said a word; trying the next", "firmware", m.Firmware, "next", next)
 			m.Firmware = next
 			continue
@@ -133,7 +140,7 @@ func (m Machine) launch(ctx context.Context, a arch) (_ *Guest, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guest{m: m, stopping: make(chan struct{}), ended: make(chan struct{})}
+	g := &Guest{m: m, ready: make(chan struct{}), stopping: make(chan struct{}), ended: make(chan struct{})}
 	if err := g.openLogs(args); err != nil {
 		g.closeLogs()
 		return nil, err

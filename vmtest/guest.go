@@ -49,6 +49,7 @@ type Guest struct {
 	greetAt  time.Time
 	stopAt   time.Time
 	endedAt  time.Time
+	ready    chan struct{} // closed when QMP is there
 	stopping chan struct{} // closed when stop is set
 	ended    chan struct{} // closed when verdict is valid
 	verdict  Verdict

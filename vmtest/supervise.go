@@ -64,7 +64,8 @@ func (g *Guest) watch(ctx context.Context) {
 				soon()
 			}
 		case <-patience:
-			g.halt(ending{}) // QEMU did not end: the verdict is in what was seen
+			// The verdict is in what was seen; where that is nothing, it is one about the rig.
+			g.halt(ending{reason: "a channel to QEMU ended, and QEMU did not"})
 		case <-ticker.C:
 			state := g.con.State()
 			g.checkLogs()
@@ -78,8 +79,7 @@ func (g *Guest) watch(ctx context.Context) {
 				g.halt(*e)
 			}
 			if err := g.monitorErr(); err != nil {
-				var p *qmp.ProtocolError
-				if errors.As(err, &p) {
+				if !errors.Is(err, qmp.ErrEnded) {
 					g.halt(ending{kind: Rig, reason: err.Error(), err: err})
 				}
 				soon()
@@ -93,6 +93,7 @@ func brokenConn(err error) *ending {
 	var p *guest.ProtocolError
 	var a *guest.AgentError
 	switch {
+	case errors.Is(err, guest.ErrTruncated): // as when QEMU is killed in the middle of a frame
 	case errors.As(err, &p):
 		return &ending{kind: Fail, reason: "the guest broke the event protocol: " + err.Error(), err: err}
 	case errors.As(err, &a):
@@ -199,10 +200,11 @@ func (g *Guest) readConsole() {
 
 // watchQMP shakes hands, and takes the machine's events until the end of the connection.
 func (g *Guest) watchQMP() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), g.m.Quiet)
 	events := g.mon.Subscribe()
 	err := g.mon.ConnectContext(ctx)
 	if err == nil {
+		close(g.ready)
 		g.findThreads(ctx)
 	}
 	cancel()
