@@ -37,19 +37,23 @@ var cases = map[string][]change{
 	"authors": {
 		{author: patches.Person{Name: "Jörg Ängström", Email: "j@example.org"}, write: map[string]string{"a.c": "ü\n"}, subject: "ä: ünicode ✓", body: "Grüße, and 漢字.\n"},
 		{author: patches.Person{Name: "Doe, Jane", Email: "jane@example.org"}, write: map[string]string{"a.c": "2\n"}, subject: "a: comma"},
+		{author: patches.Person{Name: "J. Random Hacker", Email: "jr@example.org"}, write: map[string]string{"a.c": "5\n"}, subject: "a: full stop"},
+	},
+	"names": {
 		{author: patches.Person{Name: `Jane "JD" Doe`, Email: "jd@example.org"}, write: map[string]string{"a.c": "3\n"}, subject: "a: quotes"},
 		{author: patches.Person{Name: `Jörg "J" Ö`, Email: "jo@example.org"}, write: map[string]string{"a.c": "4\n"}, subject: "a: both"},
-		{author: patches.Person{Name: "J. Random Hacker", Email: "jr@example.org"}, write: map[string]string{"a.c": "5\n"}, subject: "a: full stop"},
 		{author: patches.Person{Name: strings.Repeat("Ünt ", 11) + "End", Email: "u@example.org"}, write: map[string]string{"a.c": "6\n"}, subject: "a: long name"},
 		{author: patches.Person{Name: "O'Neil (at home)", Email: "o@example.org"}, write: map[string]string{"a.c": "7\n"}, subject: "a: comment"},
 	},
 	"subjects": {
 		{write: map[string]string{"a.c": "1\n"}, subject: "a: " + strings.Repeat("word ", 40) + "end"},
-		{write: map[string]string{"a.c": "2\n"}, subject: "a: " + strings.Repeat("Wörter und ", 20) + "Ende"},
-		{write: map[string]string{"a.c": "3\n"}, subject: "a: ends in an encoded =?utf-8?q?word?= and ] more"},
-		{write: map[string]string{"a.c": "4\n"}, subject: "a: " + strings.Repeat("x", 1100)},
 		{write: map[string]string{"a.c": "5\n"}, subject: "a: ein Wört more plain words"},
 		{write: map[string]string{"a.c": "6\n"}, subject: "ü"},
+	},
+	"odd-subjects": {
+		{write: map[string]string{"a.c": "3\n"}, subject: "a: ends in an encoded =?utf-8?q?word?= and ] more"},
+		{write: map[string]string{"a.c": "2\n"}, subject: "a: " + strings.Repeat("Wörter und ", 20) + "Ende"},
+		{write: map[string]string{"a.c": "4\n"}, subject: "a: " + strings.Repeat("x", 1100)},
 	},
 	"whitespace": {
 		{write: map[string]string{"a.c": "trailing \t\n\n\n \nend"}, subject: "a: blanks and no newline", body: "  indented\n\n\ttab\n    code = 1\n"},

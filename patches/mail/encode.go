@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	foldWidth   = 78  // a header line is folded before it gets longer (RFC 5322, section 2.1.1)
-	maxLine     = 998 // bytes without the line end that a line may have (same place)
-	maxWordEnds = 12  // "=?utf-8?q?" and "?="
+	foldWidth = 78  // what a header line should have at most (RFC 5322, section 2.1.1)
+	maxLine   = 998 // what a line must have at most, without its end (same place)
+	wordWidth = 75  // what an encoded-word must have at most, and a line with one 76 (RFC 2047, section 2)
 )
 
 // checkText refuses what would end a header line early or is no text: nothing that a patch or a series says may add a
@@ -100,7 +100,7 @@ func encodeWords(s string, phrase bool) []string {
 				fmt.Fprintf(&enc, "=%02X", b)
 			}
 		}
-		if word.Len()+enc.Len()+maxWordEnds > 75 {
+		if word.Len()+enc.Len()+len("=?utf-8?q??=") > wordWidth {
 			words = append(words, "=?utf-8?q?"+word.String()+"?=")
 			word.Reset()
 		}
@@ -109,31 +109,32 @@ func encodeWords(s string, phrase bool) []string {
 	return append(words, "=?utf-8?q?"+word.String()+"?=")
 }
 
-// encodeSubject returns the pieces of a subject between which the line may be folded.
-func encodeSubject(s string) []string {
+// encodeSubject returns the pieces of a subject between which the line may be folded, and how long it may get. A plain
+// subject is not folded before it must be: git and people read it either way, but b4 0.12 fails on a folded subject of a
+// local mbox.
+func encodeSubject(s string) (pieces []string, width int) {
 	plain := isASCII(s) && !strings.Contains(s, "=?")
 	for _, w := range strings.Split(s, " ") {
 		// Folding needs a blank to fold at, and unfolding gives one blank: anything else has to be encoded.
 		plain = plain && w != "" && len(w) < maxLine-len("Subject: ")
 	}
 	if plain {
-		return strings.Split(s, " ")
+		return strings.Split(s, " "), maxLine
 	}
 	// The prefix stays readable, because mail filters and people look for it. A blank between a plain word and an
 	// encoded one counts; one between two encoded ones does not.
-	var pieces []string
 	if end := strings.Index(s, "] "); strings.HasPrefix(s, "[") && end > 0 && isASCII(s[:end]) && !strings.Contains(s[:end], "=?") {
 		pieces = strings.Split(s[:end+1], " ")
 		s = s[end+2:]
 	}
-	return append(pieces, encodeWords(s, false)...)
+	return append(pieces, encodeWords(s, false)...), foldWidth - 2
 }
 
-// writeHeader writes a field, folded between its pieces.
-func writeHeader(b *bytes.Buffer, name string, pieces []string) {
+// writeHeader writes a field, folded between its pieces where it would get longer than width.
+func writeHeader(b *bytes.Buffer, name string, pieces []string, width int) {
 	line := name + ":"
 	for i, p := range pieces {
-		if i > 0 && utf8.RuneCountInString(line)+1+len(p) > foldWidth {
+		if i > 0 && len(line)+1+len(p) > width {
 			b.WriteString(line + "\n")
 			line = ""
 		}

@@ -38,7 +38,9 @@ func newRepo(t testing.TB) *repo {
 	need.Tool(t, "git")
 	r := &repo{t: t, dir: t.TempDir(), env: gitEnv(t)}
 	r.git("init", "-q", "-b", "main")
-	r.git("config", "core.autocrlf", "false")
+	// b4 ends without a word where these are not set.
+	r.git("config", "user.name", "Committer")
+	r.git("config", "user.email", "c@seriesrig.invalid")
 	return r
 }
 

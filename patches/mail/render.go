@@ -298,29 +298,29 @@ func (m *Message) encode() error {
 		return err
 	}
 	var b bytes.Buffer
-	writeHeader(&b, "From", formatAddress(m.From))
-	if len(m.To) > 0 {
-		writeHeader(&b, "To", addressPieces(m.To))
+	field := func(name string, pieces ...string) {
+		if len(pieces) > 0 {
+			writeHeader(&b, name, pieces, foldWidth)
+		}
 	}
-	if len(m.Cc) > 0 {
-		writeHeader(&b, "Cc", addressPieces(m.Cc))
-	}
-	writeHeader(&b, "Subject", encodeSubject(m.Subject))
-	writeHeader(&b, "Date", []string{m.Date.Format("Mon, 2 Jan 2006 15:04:05 -0700")})
-	writeHeader(&b, "Message-Id", []string{"<" + m.ID + ">"})
+	field("From", formatAddress(m.From)...)
+	field("To", addressPieces(m.To)...)
+	field("Cc", addressPieces(m.Cc)...)
+	subject, width := encodeSubject(m.Subject)
+	writeHeader(&b, "Subject", subject, width)
+	field("Date", m.Date.Format("Mon, 2 Jan 2006 15:04:05 -0700"))
+	field("Message-Id", "<"+m.ID+">")
 	if m.InReplyTo != "" {
-		writeHeader(&b, "In-Reply-To", []string{"<" + m.InReplyTo + ">"})
+		field("In-Reply-To", "<"+m.InReplyTo+">")
 	}
 	var references []string
 	for _, id := range m.References {
 		references = append(references, "<"+id+">")
 	}
-	if len(references) > 0 {
-		writeHeader(&b, "References", references)
-	}
-	writeHeader(&b, "MIME-Version", []string{"1.0"})
-	writeHeader(&b, "Content-Type", []string{"text/plain; charset=UTF-8"})
-	writeHeader(&b, "Content-Transfer-Encoding", []string{encoding})
+	field("References", references...)
+	field("MIME-Version", "1.0")
+	field("Content-Type", "text/plain; charset=UTF-8")
+	field("Content-Transfer-Encoding", encoding)
 	b.WriteByte('\n')
 	b.Write(body)
 	m.Raw = b.Bytes()
