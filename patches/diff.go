@@ -69,7 +69,7 @@ func (p *Patch) gitdiffError(err error, first int) error {
 		return p.errorf(first, "%v", err)
 	}
 	n, _ := strconv.Atoi(m[1])
-	return p.errorf(first+max(n, 1)-1, "%s", m[2])
+	return p.errorf(first+max(n, 1)-1, "%s", strings.ReplaceAll(m[2], "fragment", "hunk"))
 }
 
 // A head is what the walker read above a file's hunks.

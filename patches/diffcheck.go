@@ -92,6 +92,9 @@ func (p *Patch) checkFile(f *gitdiff.File, h head, hunks []int) error {
 // checkNames checks the names, and that every line that names the file agrees with what gitdiff made of them.
 func (p *Patch) checkNames(f *gitdiff.File, h head) error {
 	from, to := f.OldName, f.NewName
+	if !f.IsNew && from == "/dev/null" || !f.IsDelete && to == "/dev/null" {
+		return p.errorf(h.line, `/dev/null without a line "new file mode" or "deleted file mode"`)
+	}
 	if f.IsNew {
 		from = to
 	}
@@ -148,11 +151,11 @@ func (p *Patch) checkHunks(f *gitdiff.File, lines []int) error {
 	var end int64 // of the previous hunk, in the old file
 	var oldEOF, newEOF bool
 	for i, t := range f.TextFragments {
-		if err := t.Validate(); err != nil {
-			return p.errorf(lines[i], "%v", err)
-		}
 		if t.OldPosition == 0 && t.OldLines > 0 || t.NewPosition == 0 && t.NewLines > 0 {
 			return p.errorf(lines[i], "bad hunk header: lines are counted from 1")
+		}
+		if err := t.Validate(); err != nil {
+			return p.errorf(lines[i], "%v", err)
 		}
 		start := t.OldPosition
 		if t.OldLines == 0 {

@@ -141,7 +141,8 @@ func tomlError(file string, err error) error {
 		line, _ := dec.Position()
 		msg := strings.TrimPrefix(dec.Error(), "toml: ")
 		if key := strings.Join(dec.Key(), "."); key != "" {
-			if want := typeOf(reflect.TypeOf(seriesTOML{}), dec.Key()); want != "" {
+			want := typeOf(reflect.TypeOf(seriesTOML{}), dec.Key())
+			if want != "" && strings.Contains(msg, "cannot ") {
 				msg = fmt.Sprintf("%q must be %s", key, want)
 			} else {
 				msg = fmt.Sprintf("%q: %s", key, msg)
@@ -338,6 +339,9 @@ func (d *document) need(prefix string, v reflect.Value) error {
 			}
 		}
 		if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {
+			if val.Len() > 0 && !list { // the decoder takes [expect] for a list of one
+				return d.errorf(key, "%q must be a list of tables: [[%s]]", key, key)
+			}
 			for j := range val.Len() {
 				if err := d.need(fmt.Sprintf("%s[%d]", key, j), val.Index(j)); err != nil {
 					return err
