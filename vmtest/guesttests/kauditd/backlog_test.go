@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build guest
+
+package kauditd
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
+)
+
+// file makes a file for syscalls to be about.
+func file(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "watched")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// An event with more records than the backlog may hold: the task that makes it has to wait for kauditd in the middle of
+// it, and somebody has to have woken kauditd.
+func TestEventLargerThanBacklog(t *testing.T) {
+	const size = 600 << 10 // EXECVE records hold 7500 bytes each at most
+	r := newRig(t, defaultLimit)
+	reader := r.auditd()
+	c := r.spawn("exec", size)
+	r.rule("always", "exit", []string{"execve"})
+	begin := time.Now()
+	c.start()
+	if line := c.line(); line != "done" {
+		t.Fatalf("child said %q, want done", line)
+	}
+	took := time.Since(begin)
+	c.wait()
+	r.settle(reader)
+
+	events := audit.Events(r.records(reader, 0))
+	found := 0
+	for _, e := range events {
+		if e[0].Type != audit.TypeSyscall {
+			continue
+		}
+		found++
+		bytes := 0
+		for _, rec := range e {
+			if rec.Type == audit.TypeExecve {
+				bytes += len(rec.Text)
+			}
+		}
+		if bytes < size {
+			t.Errorf("EXECVE records have %d bytes, want at least the %d of the arguments", bytes, size)
+		}
+		if last := e[len(e)-1]; last.Type != audit.TypeEOE {
+			t.Errorf("last of %d records has type %d, want EOE", len(e), last.Type)
+		}
+		if len(e) <= defaultLimit {
+			t.Errorf("event of %d records, want more than the limit of %d", len(e), defaultLimit)
+		}
+		t.Logf("%d records in %v, %v of waiting", len(e), took, r.waited())
+	}
+	if found != 1 {
+		t.Errorf("%d exec events, want 1", found)
+	}
+	if took > hard {
+		t.Errorf("exec took %v, want at most %v", took, hard)
+	}
+	if waited := r.waited(); waited > hard {
+		t.Errorf("tasks waited %v for the backlog, want at most %v", waited, hard)
+	}
+	r.lost()
+}
+
+// auditd stops reading, tasks block, auditd dies: all tasks go on.
+func TestAuditdStopsAndDies(t *testing.T) {
+	const producers = 12
+	r := newRig(t, 8)
+	auditd := r.spawn("auditd", 4096)
+	path := file(t)
+	children := make([]*child, producers)
+	for i := range children {
+		children[i] = r.load(load{Call: "openat", Path: path, Count: 30})
+	}
+	auditd.signal(syscall.SIGSTOP)
+	r.rule("always", "exit", []string{"openat"})
+	for _, c := range children {
+		c.start()
+	}
+	r.eventually(5*time.Second, "half of the tasks block", func() bool {
+		n := 0
+		for _, c := range children {
+			n += c.blocked()
+		}
+		return n >= producers/2
+	})
+	auditd.signal(syscall.SIGKILL)
+	begin := time.Now()
+	for _, c := range children {
+		c.toll()
+	}
+	if took := time.Since(begin); took > hard {
+		t.Errorf("tasks went on for %v after auditd died, want at most %v", took, hard)
+	}
+}
+
+// Many tasks, and room for the records of one or two: all get their turn.
+func TestManyTasksLowLimit(t *testing.T) {
+	const (
+		tasks, each = 100, 5
+		limit       = 5 * time.Second
+	)
+	r := newRig(t, 8)
+	r.waitTime(limit + time.Second) // a task that is forgotten is let go then
+	reader := r.auditd()
+	c := r.load(load{Call: "openat", Path: file(t), Threads: tasks, Count: each})
+	r.rule("always", "exit", []string{"openat"})
+	c.start()
+	slowest := c.toll().Slowest
+	r.settle(reader)
+	if slowest > limit {
+		t.Errorf("the slowest syscall took %v, want at most %v", slowest, limit)
+	}
+	t.Logf("the slowest syscall took %v", slowest)
+	r.complete(r.records(reader, 0), tasks*each)
+	r.lost()
+}
+
+// senders has many tasks log a message at once, while kauditd is busy with an auditd that does not read. It returns how
+// long each was kept, and how long those that were kept at all are to be kept at most: kauditd gives up on the retry
+// queue after five times a tenth of a second, and on the main queue after another.
+func senders(t *testing.T) (*rig, []time.Duration) {
+	const tasks = 16
+	r := newRig(t, 4)
+	r.waitTime(4 * time.Second)
+	auditd := r.spawn("auditd", 4096)
+	auditd.signal(syscall.SIGSTOP)
+	controls := make([]*audit.Control, tasks)
+	for i := range controls {
+		ctl, err := audit.NewControl()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ctl.Close()
+		controls[i] = ctl
+	}
+	// Fill the socket of auditd, until kauditd has something to retry.
+	for range 8 {
+		if _, err := controls[0].Message("op=fill"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wg sync.WaitGroup
+	kept := make([]time.Duration, tasks)
+	errs := make([]error, tasks)
+	begin := make(chan bool)
+	for i, ctl := range controls {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			<-begin
+			kept[i], errs[i] = ctl.Message("op=test")
+		}()
+	}
+	close(begin)
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	return r, kept
+}
+
+// A sender of a message waits for the backlog too, but has nothing to log when it is woken: kauditd has to wake all, as
+// nobody comes along to wake the next.
+func TestAllSendersAreWoken(t *testing.T) {
+	_, kept := senders(t)
+	late := 0
+	for _, d := range kept {
+		if d > hard {
+			late++
+		}
+	}
+	if late > 0 {
+		t.Errorf("%d of %d senders were kept for more than %v: %v", late, len(kept), hard, kept)
+	}
+}
+
+// What a sender waits is a part of the time that the kernel says tasks have waited.
+func TestSendersWaitIsCounted(t *testing.T) {
+	r, kept := senders(t)
+	var sum time.Duration
+	for _, d := range kept {
+		if d > 50*time.Millisecond { // less is the time of the syscall, or of a busy host
+			sum += d
+		}
+	}
+	if sum == 0 {
+		t.Fatal("no sender had to wait: the test has tested nothing")
+	}
+	if waited := r.waited(); waited < sum/2 || waited > 2*sum {
+		t.Errorf("the kernel says that tasks waited %v, want about the %v that senders were kept", waited, sum)
+	}
+}
