@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/perf/benchunit"
 )
 
 // baseName is a benchmark's name without its sub-benchmark and number of CPUs.
@@ -42,7 +44,8 @@ func layoutFor(key string, r *Run) layout {
 // metrics gathers what the cells of one table say beside its figures.
 type metrics struct {
 	run      *Run
-	counts   []int // numbers of values behind the medians
+	counts   []int   // numbers of values behind the medians
+	sureness float64 // the lowest confidence of an interval
 	warnings []string
 	shown    bool // there is at least one figure
 	missing  bool
@@ -65,7 +68,7 @@ func metricTable(name string, r *Run, l layout, base string) (*Table, error) {
 	for _, c := range l.columns {
 		t.Columns = append(t.Columns, c.column())
 	}
-	m := &metrics{run: r}
+	m := &metrics{run: r, sureness: Confidence}
 	for _, arch := range distinct(r, func(c *Cell) string { return c.Arch }) {
 		for _, config := range configs {
 			for _, bench := range names {
@@ -169,8 +172,9 @@ func (m *metrics) cell(arch, config string, patch int, bench string, c layoutCol
 		s, _ := Summarize(b.Values)
 		m.shown = true
 		m.counts = append(m.counts, s.N)
+		m.sureness = min(m.sureness, s.Confidence)
 		m.warn(s.Warnings)
-		return FormatSummary(s), nil
+		return FormatSummary(s, c.unit), nil
 	}
 	reference := 0
 	if c.show == againstBefore {
@@ -189,7 +193,7 @@ func (m *metrics) cell(arch, config string, patch int, bench string, c layoutCol
 	}
 	m.warn(cmp.Warnings)
 	m.noise = m.noise || !cmp.Significant
-	return FormatChange(cmp), nil
+	return FormatChange(cmp, c.unit), nil
 }
 
 func (m *metrics) warn(warnings []string) {
@@ -206,7 +210,7 @@ func (m *metrics) notes() []string {
 	if lo != hi {
 		n = fmt.Sprintf("n=%d to %d", lo, hi)
 	}
-	notes := []string{fmt.Sprintf("Median of %s, with the half width of its %.0f %% interval.", n, 100*Confidence)}
+	notes := []string{fmt.Sprintf("Median of %s, with the half width of its %.3g %% interval.", n, 100*m.sureness)}
 	if m.noise {
 		notes = append(notes, "~: no significant change (Mann-Whitney U test, p > 0.05).")
 	}
@@ -220,38 +224,44 @@ func (m *metrics) notes() []string {
 }
 
 // FormatSummary renders a median and the half width of its interval in percent of it: 4.02 ±0.5%.
-func FormatSummary(s Summary) string {
-	out := FormatValue(s.Median)
+func FormatSummary(s Summary, unit string) string {
+	out := FormatValue(s.Median, unit)
 	half := max(s.Hi-s.Median, s.Median-s.Lo)
 	switch {
 	case s.N < 2:
 		return out + " (n=1)"
+	case half == 0 && s.Median == 0:
+		return out
 	case half == 0:
 		return out + " ±0%"
 	case s.Median == 0:
-		return fmt.Sprintf("%s [%s, %s]", out, FormatValue(s.Lo), FormatValue(s.Hi))
+		return fmt.Sprintf("%s [%s, %s]", out, FormatValue(s.Lo, unit), FormatValue(s.Hi, unit))
 	}
 	return out + " ±" + percent(100*half/math.Abs(s.Median))
 }
 
 // FormatChange renders a change in percent of the old median with half the width of its interval, or as a plain
 // difference where the old median is 0, or as "~" where it is not significant.
-func FormatChange(c *Comparison) string {
+func FormatChange(c *Comparison, unit string) string {
 	if !c.Significant {
 		return "~"
 	}
 	change, half, ok := c.Percent()
 	if !ok {
-		return fmt.Sprintf("%s ±%s", signed(c.Delta, FormatValue), FormatValue(c.Half()))
+		sign := ""
+		if c.Delta > 0 {
+			sign = "+"
+		}
+		return fmt.Sprintf("%s%s ±%s", sign, FormatValue(c.Delta, unit), FormatValue(c.Half(), unit))
 	}
-	return fmt.Sprintf("%s ±%s", signed(change, percent), percent(half))
+	return fmt.Sprintf("%s ±%s", signed(change), percent(half))
 }
 
-func signed(v float64, format func(float64) string) string {
+func signed(v float64) string {
 	if v > 0 {
-		return "+" + format(v)
+		return "+" + percent(v)
 	}
-	return format(v)
+	return percent(v)
 }
 
 // percent renders with one decimal below 10, none above, and as many as it takes for two figures when it is small.
@@ -267,11 +277,14 @@ func percent(v float64) string {
 	return strconv.FormatFloat(v, 'f', 0, 64) + "%"
 }
 
-// FormatValue renders a figure in its base unit: whole numbers and those of four digits and more as they are, others
-// with four significant digits.
-func FormatValue(v float64) string {
+// FormatValue renders a figure without its unit. Times and sizes get a prefix (12.3m for 0.0123 sec); of others whole
+// numbers and those of four digits and more stand as they are, since instruction counts are exact, and the rest with four
+// significant digits.
+func FormatValue(v float64, unit string) string {
 	a := math.Abs(v)
-	switch {
+	switch base, _, _ := strings.Cut(unit, "/"); {
+	case (base == "sec" || base == "B") && v != 0:
+		return benchunit.Scale(v, benchunit.ClassOf(unit))
 	case v == math.Trunc(v) && a < 1e15:
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	case a >= 1000 && a < 1e15:

@@ -73,6 +73,10 @@ func compareValues(before, after []float64) *Comparison {
 	a := benchmath.NewSample(slices.Clone(before), &benchmath.DefaultThresholds)
 	b := benchmath.NewSample(slices.Clone(after), &benchmath.DefaultThresholds)
 	test := benchmath.AssumeNothing.Compare(a, b)
+	if a.Values[0] == b.Values[len(b.Values)-1] && b.Values[0] == a.Values[len(a.Values)-1] {
+		// All values are one value, of which the test cannot say anything: it is no change, and nothing to warn of.
+		test = benchmath.Comparison{P: 1, Alpha: test.Alpha}
+	}
 	c := &Comparison{P: test.P, Significant: test.P <= test.Alpha}
 	c.Old, _ = Summarize(before)
 	c.New, _ = Summarize(after)

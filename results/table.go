@@ -31,6 +31,7 @@ type Column struct {
 	Unit  string `json:"unit,omitempty"`
 	Right bool   `json:"right,omitempty"` // figures are aligned right, words left
 	Label bool   `json:"label,omitempty"`
+	Blank bool   `json:"blank,omitempty"` // an empty cell says nothing here, not that something is missing
 }
 
 // A WidthError says that a table has a cell, or a note a word, that fits into no line.
@@ -102,7 +103,7 @@ func (t *Table) clean() ([][]string, error) {
 		}
 		line := make([]string, len(row))
 		for k, cell := range row {
-			if line[k] = clean(cell); line[k] == "" {
+			if line[k] = clean(cell); line[k] == "" && !t.Columns[k].Blank {
 				line[k] = Missing
 			}
 		}
@@ -171,7 +172,14 @@ func columnWidth(cells [][]string, col int) int {
 }
 
 func (t *Table) writeBlock(b *strings.Builder, cells [][]string, block []int) {
-	for _, row := range cells {
+	units := false // of this block: a table's second heading line may have none here
+	for _, col := range block {
+		units = units || clean(t.Columns[col].Unit) != ""
+	}
+	for i, row := range cells {
+		if i == 1 && !units && len(cells) > 1+len(t.Rows) {
+			continue
+		}
 		var line strings.Builder
 		for k, col := range block {
 			if k > 0 {

@@ -125,9 +125,9 @@ func benchText(c *Cell, oneUnit bool) string {
 		return ""
 	}
 	if oneUnit {
-		return FormatSummary(s)
+		return FormatSummary(s, b.Unit)
 	}
-	return FormatSummary(s) + " " + b.Unit
+	return FormatSummary(s, b.Unit) + " " + b.Unit
 }
 
 // StageTable shows where the time of a run went.
@@ -138,7 +138,7 @@ func StageTable(r *Run) (*Table, error) {
 	t := &Table{Name: "stages", Columns: []Column{{Head: "stage", Label: true}, {Head: "time", Right: true}}}
 	details := slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Detail != "" })
 	if details {
-		t.Columns = append(t.Columns, Column{Head: "detail"})
+		t.Columns = append(t.Columns, Column{Head: "detail", Blank: true})
 	}
 	for _, s := range append(slices.Clone(r.Stages), Stage{Name: "total", Seconds: r.Duration().Seconds()}) {
 		row := []string{s.Name, FormatSeconds(s.Seconds)}
