@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/seriesrig/series/results"
+)
+
+// benchFlags say how benchmarks are run.
+type benchFlags struct {
+	Mode      string `enum:",wall,icount" default:"" help:"wall: the host's clock. icount: instructions, exact, one CPU (default: icount, or wall where the series wants several CPUs)."`
+	Seeds     int    `default:"8" placeholder:"K" help:"Boots in icount mode, with seeds 1 to K (default: ${default})."`
+	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
+	Benchtime string `default:"200x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
+}
+
+func (f *benchFlags) options(g guestOptions) (measureOptions, error) {
+	if f.Seeds < 1 || f.Seeds > 1000 {
+		return measureOptions{}, usage("--seeds %d: want 1 to 1000", f.Seeds)
+	}
+	if f.Count < 1 || f.Count > 1000 {
+		return measureOptions{}, usage("--count %d: want 1 to 1000", f.Count)
+	}
+	return measureOptions{guestOptions: g, mode: f.Mode, seeds: f.Seeds, count: f.Count, benchtime: f.Benchtime}, nil
+}
+
+// benchCmd runs the series' benchmarks.
+type benchCmd struct {
+	cellFlags
+	guestFlags
+	benchFlags
+	Only   string `name:"run" placeholder:"REGEXP" help:"Only benchmarks whose name matches."`
+	Record string `placeholder:"DIR" help:"Also write the record and the figures in Go's benchmark format there."`
+}
+
+func (c *benchCmd) Run(ctx context.Context, a *app) error {
+	started := time.Now()
+	opts, err := c.options(guestOptions{run: c.Only, again: c.Again, perTest: max(c.PerTest, 10*time.Minute)})
+	if err != nil {
+		return err
+	}
+	s, cells, err := c.open(ctx, a, "bench")
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if len(c.Package) > 0 {
+		s.series.Benchmarks = c.Package
+	}
+	buildErr := s.build(ctx, cells)
+	if buildErr != nil && !isFinding(buildErr) {
+		return buildErr
+	}
+	if err := s.measure(ctx, cells, opts); err != nil {
+		return err
+	}
+	r, err := s.record(started, cells)
+	if err != nil {
+		return err
+	}
+	if err := s.save(r, c.Record); err != nil {
+		return err
+	}
+	return s.finish(r, buildErr, append([]string{"verdicts"}, s.benchmarkTables(r)...)...)
+}
+
+// save writes the record below the work folder and, where one is named, to a folder of the user's.
+func (s *session) save(r *results.Run, record string) error {
+	dirs := []string{filepath.Join(s.store.Dir, "runs", s.series.ID)}
+	if record != "" {
+		dirs = append(dirs, record)
+	}
+	var written []string
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		jsonPath, txtPath, err := results.Save(dir, r)
+		if err != nil {
+			return err
+		}
+		written = append(written, jsonPath)
+		if txtPath != "" {
+			written = append(written, txtPath)
+		}
+	}
+	r.Results = written
+	return nil
+}
+
+// benchmarkTables names the tables of the record's figures: the ones that the cover letter has places for, or else one
+// for each benchmark.
+func (s *session) benchmarkTables(r *results.Run) []string {
+	var names []string
+	for _, name := range s.series.Cover.Tables {
+		if name != "verdicts" && name != "stages" {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/seriesrig/series/internal/cache"
+)
+
+// cli is the command line. One verb, one file, one struct with a Run method; a verb only composes.
+type cli struct {
+	Work    string           `placeholder:"DIR" help:"Folder for sources, trees, builds and runs (default: series in the user's cache folder)."`
+	Patches string           `default:"patches" placeholder:"DIR" help:"Folder that holds the series (default: ${default})."`
+	Configs string           `placeholder:"DIR" help:"Folder that holds the config fragments (default: configs beside the patches folder)."`
+	Base    string           `placeholder:"SPEC" help:"Kernel to put the series on instead of the one that it names: debian:linux-source-X.Y, git:PATH-OR-URL#REV, tar:PATH-OR-URL or dir:PATH."`
+	JSON    bool             `name:"json" help:"Print data as JSON."`
+	Quiet   bool             `short:"q" help:"No progress on standard error."`
+	Verbose bool             `short:"v" help:"Log what is done to standard error."`
+	NoWait  bool             `help:"Fail when another run has the work folder, instead of waiting for it."`
+	Version kong.VersionFlag `help:"Print the version."`
+
+	List  listCmd  `cmd:"" help:"List the series."`
+	Show  showCmd  `cmd:"" help:"Show a series: its patches, and what it touches."`
+	Apply applyCmd `cmd:"" help:"Apply a series and write it as a git branch, a commit a patch."`
+	Build buildCmd `cmd:"" help:"Build kernels of a series."`
+	Test  testCmd  `cmd:"" help:"Build, boot, and run the series' tests in the guest."`
+	Bench benchCmd `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
+	Mail  mailCmd  `cmd:"" help:"Write the mail thread from recorded runs."`
+	Run   runCmd   `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
+	Boot  bootCmd  `cmd:"" help:"Boot a kernel and get a shell in the guest."`
+	Exec  execCmd  `cmd:"" help:"Run a program in a guest, for go test -exec."`
+	Clean cleanCmd `cmd:"" help:"Delete what the work folder holds."`
+}
+
+// app is what every verb gets: the streams, the global flags, and what is made from them.
+type app struct {
+	cli    *cli
+	args   []string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	log    *slog.Logger
+}
+
+func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	var c cli
+	var exited *int
+	parser, err := kong.New(&c,
+		kong.Name("series"),
+		kong.Description("Takes a Linux kernel patch series from a directory of patches to a measured mailing-list thread."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = &code }),
+		kong.Vars{"version": version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		return err
+	}
+	k, err := parser.Parse(args)
+	if exited != nil { // --help or --version has printed what was asked for
+		return nil
+	}
+	if err != nil {
+		return usage("%v (see series --help)", err)
+	}
+	level := slog.LevelWarn
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	a := &app{cli: &c, args: args, stdin: stdin, stdout: stdout, stderr: stderr,
+		log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	return k.Run(a)
+}
+
+// version is the module's version, or the commit that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v, dirty := info.Main.Version, ""
+	if v == "" || v == "(devel)" {
+		v = "devel"
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				v = s.Value[:min(12, len(s.Value))]
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = "+dirty"
+			}
+		}
+	}
+	return v + dirty
+}
+
+// work returns the work folder.
+func (a *app) work() (string, error) {
+	if a.cli.Work != "" {
+		return filepath.Abs(a.cli.Work)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", usage("no cache folder (%v); name a work folder with --work", err)
+	}
+	return filepath.Join(dir, "series"), nil
+}
+
+// cache opens the work folder's cache.
+func (a *app) cache() (*cache.Cache, error) {
+	work, err := a.work()
+	if err != nil {
+		return nil, err
+	}
+	return cache.Open(filepath.Join(work, "cache"))
+}
+
+// configs returns the folder of the config fragments.
+func (a *app) configs() string {
+	if a.cli.Configs != "" {
+		return a.cli.Configs
+	}
+	return filepath.Join(a.root(), "configs")
+}
+
+// root is the folder that series.toml's paths of tests are relative to: the one that holds the patches folder.
+func (a *app) root() string { return filepath.Dir(filepath.Clean(a.cli.Patches)) }
+
+// printJSON prints v on standard output.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// errNoSpace reminds of the one thing that mends a full disk.
+func withHint(err error, is error, hint string) error {
+	if err != nil && errors.Is(err, is) {
+		return fmt.Errorf("%w; %s", err, hint)
+	}
+	return err
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/seriesrig/series/internal/cache"
+	"github.com/seriesrig/series/internal/run"
+	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/results"
+	"github.com/seriesrig/series/vmtest"
+	"github.com/seriesrig/series/vmtest/initramfs"
+)
+
+// A testBinary is a Go test binary for guests of one architecture.
+type testBinary struct {
+	pkg  string // as series.toml names it
+	path string
+	hash string // of its content
+}
+
+// testBinary builds a package's test binary. The file stays where it is from run to run, so that the go command finds
+// out by itself that there is nothing to do.
+func (s *session) testBinary(ctx context.Context, arch kernel.Arch, pkg string) (testBinary, error) {
+	name := strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, pkg), "-")
+	path := filepath.Join(s.store.Dir, "testbin", s.series.ID, arch.Name, name+".test")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return testBinary{}, err
+	}
+	root, err := filepath.Abs(s.app.root())
+	if err != nil {
+		return testBinary{}, err
+	}
+	cmd := run.Cmd{
+		Name: "go",
+		Args: []string{"test", "-c", "-tags", "guest", "-trimpath", "-vet=off", "-ldflags=-s -w", "-o", path, pkg},
+		Dir:  root,
+		Env:  run.CleanEnv("GOOS=linux", "GOARCH="+arch.GoArch, "CGO_ENABLED=0", "GOWORK=off"),
+	}
+	if err := cmd.Run(ctx); err != nil {
+		var exit *run.ExitError
+		if errors.As(err, &exit) {
+			return testBinary{}, &coded{exitUsage, fmt.Errorf("test package %s (in %s) does not build:\n%s", pkg, root, strings.TrimSpace(exit.Stderr))}
+		}
+		return testBinary{}, err
+	}
+	hash, err := hashFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return testBinary{}, usage("test package %s (in %s) has no test files with the build tag guest", pkg, root)
+	}
+	return testBinary{pkg, path, hash}, err
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// machine is the guest that a cell's tests run in.
+func (s *session) machine(c *cell) vmtest.Machine {
+	return vmtest.Machine{
+		Arch:    vmtest.Arch(c.arch.Name),
+		Kernel:  c.build.Image,
+		CPUs:    s.series.Guest.CPUs,
+		Memory:  s.series.Guest.Memory,
+		Cmdline: s.series.Guest.Cmdline,
+		Cache:   s.store.Cache,
+		Log:     s.app.log,
+	}
+}
+
+// A guestRun is a test binary's run in a guest, now or in an earlier run.
+type guestRun struct {
+	*vmtest.TestResult
+	QEMU   results.QEMU
+	Cached bool
+}
+
+// runGuest runs a test binary in a guest of its own, unless the outcome is known from an earlier run: same kernel, same
+// binary and arguments, same initramfs, same QEMU and command line. What depends on how busy the host was (hang, noboot,
+// rig) is never kept.
+func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, again bool) (*guestRun, error) {
+	args, err := m.Args()
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	id, err := s.guestID(ctx, c.arch)
+	if err != nil {
+		return nil, err
+	}
+	for i, arg := range args {
+		if arg == m.Kernel {
+			args[i] = "vmlinux"
+		}
+	}
+	jobID := fmt.Sprintf("%q %q %q %v %v", job.Args, job.Env, job.Dir, job.PerTest, m.Limit)
+	key := cache.KeyOf("guest run 1", c.build.ID, bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID)
+	if again {
+		if err := s.store.Cache.Remove("guestrun", key); err != nil {
+			return nil, err
+		}
+	}
+	var fresh *guestRun
+	errNotKept := errors.New("not kept")
+	dir, cached, err := s.store.Cache.Fill(ctx, "guestrun", key, func(ctx context.Context, dir string) error {
+		m.Dir = filepath.Join(s.store.Dir, "runs", s.series.ID, "guests", fmt.Sprintf("%s-%d-%.12s", c.arch.Name, c.patch, key))
+		if err := os.RemoveAll(m.Dir); err != nil {
+			return err
+		}
+		job.Binary = bin.path
+		res, err := vmtest.Test(ctx, m, job)
+		if err != nil {
+			return err
+		}
+		fresh = &guestRun{TestResult: res, QEMU: results.QEMU{
+			Version: id.version,
+			Command: append([]string{id.qemu}, args...),
+			Accel:   "tcg",
+			Machine: strings.SplitN(flagValue(args, "-machine"), ",", 2)[0],
+			CPUs:    max(1, m.CPUs),
+			Memory:  max(m.Memory, 0),
+		}}
+		switch res.Verdict.Kind {
+		case vmtest.Hang, vmtest.NoBoot, vmtest.Rig:
+			return errNotKept
+		}
+		return keepRun(dir, m.Dir, fresh)
+	})
+	if errors.Is(err, errNotKept) {
+		return fresh, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	kept, err := keptRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	kept.Cached = cached
+	return kept, nil
+}
+
+func flagValue(args []string, flag string) string {
+	for i, a := range args[:max(0, len(args)-1)] {
+		if a == flag {
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
+// keepRun copies a run's logs and its outcome to dir, with paths relative to it.
+func keepRun(dir, logs string, r *guestRun) error {
+	if err := os.CopyFS(filepath.Join(dir, "logs"), os.DirFS(logs)); err != nil {
+		return err
+	}
+	rel := *r.TestResult
+	for _, p := range []*string{&rel.JSON, &rel.Log, &rel.Dir, &rel.Verdict.Where.Log} {
+		if *p == "" {
+			continue
+		}
+		var err error
+		if *p, err = filepath.Rel(logs, *p); err != nil {
+			return err
+		}
+	}
+	b, err := json.MarshalIndent(guestRun{TestResult: &rel, QEMU: r.QEMU}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "run.json"), b, 0o644)
+}
+
+func keptRun(dir string) (*guestRun, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "run.json"))
+	if err != nil {
+		return nil, err
+	}
+	var r guestRun
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	for _, p := range []*string{&r.JSON, &r.Log, &r.Dir, &r.Verdict.Where.Log} {
+		if *p != "" {
+			*p = filepath.Join(dir, "logs", *p)
+		}
+	}
+	return &r, nil
+}
+
+// A guestID is what a guest is made of beside its kernel.
+type guestID struct {
+	initramfs string
+	qemu      string // program
+	version   string // of QEMU
+}
+
+func (s *session) guestID(ctx context.Context, arch kernel.Arch) (guestID, error) {
+	if id, ok := s.guestIDs[arch.Name]; ok {
+		return id, nil
+	}
+	base, err := initramfs.Base(ctx, s.store.Cache, arch.GoArch)
+	if err != nil {
+		return guestID{}, err
+	}
+	agent, err := initramfs.Agent(ctx, s.store.Cache, arch.GoArch)
+	if err != nil {
+		return guestID{}, err
+	}
+	qemu, version, err := vmtest.QEMU(ctx, vmtest.Arch(arch.Name))
+	if err != nil {
+		return guestID{}, err
+	}
+	// Both are cache entries, so their folders' names are hashes of what they were made from.
+	id := guestID{initramfs: filepath.Base(filepath.Dir(base)) + " " + filepath.Base(filepath.Dir(agent)), qemu: qemu, version: version}
+	if s.guestIDs == nil {
+		s.guestIDs = map[string]guestID{}
+	}
+	s.guestIDs[arch.Name] = id
+	return id, nil
+}
+
+// test runs the series' tests on each cell and returns the number of cells with a finding. A cell that the rig failed is
+// an error: nothing was learned about it.
+func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (findings int, err error) {
+	if len(s.series.Tests) == 0 {
+		return 0, nil
+	}
+	st := s.show.stage("test", len(cells))
+	for _, c := range cells {
+		if c.build == nil {
+			continue
+		}
+		end := st.begin(c.name)
+		if err := s.testCell(ctx, c, opts); err != nil {
+			st.abort()
+			return findings, fmt.Errorf("%s: %w", c.name, err)
+		}
+		t := c.rec.Tests
+		if t.Verdict != results.Pass {
+			findings++
+		}
+		end("%s", testSummary(t))
+	}
+	st.end("%d kernels, %d with findings", len(cells), findings)
+	return findings, nil
+}
+
+func testSummary(t *results.Tests) string {
+	text := fmt.Sprintf("%s, %d passed", t.Verdict, t.Passed)
+	if t.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", t.Failed)
+	}
+	if t.Expected > 0 {
+		text += fmt.Sprintf(", %d failed as expected", t.Expected)
+	}
+	if t.Skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", t.Skipped)
+	}
+	return text
+}
+
+// guestOptions are what the verbs that boot guests have in common.
+type guestOptions struct {
+	run     string        // -test.run, "" for all
+	again   bool          // run even what is known
+	perTest time.Duration // 0: vmtest's
+}
+
+func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) error {
+	sum := &results.Tests{Verdict: results.Pass}
+	c.rec.Tests = sum
+	for _, pkg := range s.series.Tests {
+		bin, err := s.testBinary(ctx, c.arch, pkg)
+		if err != nil {
+			return err
+		}
+		job := vmtest.Job{PerTest: opts.perTest}
+		if opts.run != "" {
+			job.Args = append(job.Args, "-test.run="+opts.run)
+		}
+		r, err := s.runGuest(ctx, c, s.machine(c), job, bin, opts.again)
+		if err != nil {
+			return err
+		}
+		c.rec.QEMU = &r.QEMU
+		sum.Log = r.Dir
+		if r.Verdict.Kind == vmtest.Rig {
+			return fmt.Errorf("guest: %s (logs in %s)", r.Verdict, r.Dir)
+		}
+		s.judge(sum, c, r)
+	}
+	return nil
+}
+
+// judge adds one binary's run to a cell's sum.
+func (s *session) judge(sum *results.Tests, c *cell, r *guestRun) {
+	unexpected := 0
+	for _, t := range r.Tests {
+		if strings.ContainsRune(t.Name, '/') {
+			continue // told in its parent's outcome and output
+		}
+		rec := results.Test{Name: t.Name, Verdict: results.Pass, Seconds: t.Elapsed}
+		switch t.Action {
+		case "pass":
+			sum.Passed++
+		case "skip":
+			sum.Skipped++
+			rec.Skipped = true
+			rec.Output = t.Output
+		default:
+			rec.Verdict = results.Fail
+			rec.Output = strings.TrimSpace(t.Output + "\n" + t.Reason)
+			if expected(s.series, t.Name, c.patch) {
+				rec.Expected = true
+				sum.Expected++
+			} else {
+				sum.Failed++
+				unexpected++
+			}
+		}
+		sum.Cases = append(sum.Cases, rec)
+	}
+	verdict := results.Verdict(r.Verdict.Kind)
+	if r.Verdict.Kind == vmtest.Fail && unexpected == 0 && sum.Expected > 0 && r.Status == 1 {
+		verdict = results.Pass // all that failed was known beforehand, and the binary ran to its end
+	}
+	if verdict != results.Pass && sum.Verdict == results.Pass {
+		sum.Verdict = verdict
+		s.show.note("  %s: %s", c.name, r.Verdict)
+		for _, line := range r.Verdict.Excerpt {
+			s.show.note("    %s", line)
+		}
+		for _, t := range sum.Cases {
+			if t.Verdict != results.Pass && !t.Expected {
+				s.show.note("    --- %s", t.Name)
+				for line := range strings.Lines(t.Output) {
+					s.show.note("      %s", strings.TrimRight(line, "\n"))
+				}
+			}
+		}
+		s.show.note("    logs: %s", r.Dir)
+	}
+}

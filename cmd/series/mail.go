@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	netmail "net/mail"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seriesrig/series/internal/run"
+	"github.com/seriesrig/series/patches"
+	"github.com/seriesrig/series/patches/mail"
+	"github.com/seriesrig/series/results"
+)
+
+// mailCmd writes the thread of a series.
+type mailCmd struct {
+	ID       string `arg:"" help:"The series."`
+	Output   string `short:"o" placeholder:"MBOX" help:"Where it goes; - is standard output (default: beside the record in the work folder)."`
+	Results  string `type:"existingfile" placeholder:"JSON" help:"Record that the tables come from (default: the newest passing one of exactly these patches)."`
+	Signoff  bool   `help:"Add your own Signed-off-by, with the name and address of git's configuration, and send as you."`
+	Unfilled bool   `help:"Write (not measured) where there is no figure for a table, instead of refusing."`
+	Previous string `placeholder:"URL" help:"The thread of the revision before."`
+}
+
+func (c *mailCmd) Run(ctx context.Context, a *app) error {
+	s, err := a.load(c.ID)
+	if err != nil {
+		return err
+	}
+	work, err := a.work()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(work, "runs", s.ID)
+	o := mail.Options{Series: s, AllowMissing: c.Unfilled, Previous: c.Previous}
+	switch {
+	case c.Results != "":
+		if o.Run, err = results.Load(c.Results); err != nil {
+			return &coded{exitUsage, err}
+		}
+	default:
+		if o.Run, err = newestRecord(dir, s, a); err != nil {
+			return err
+		}
+		if o.Run == nil && !c.Unfilled && len(s.Cover.Tables) > 0 {
+			return usage("%s: no recorded run of exactly these patches; run `series run %s` first, name a record with --results, or leave the tables empty with --unfilled", s.ID, s.ID)
+		}
+	}
+	if c.Signoff {
+		who, err := gitIdentity(ctx)
+		if err != nil {
+			return err
+		}
+		o.From, o.Signoff = who, &who
+	}
+	thread, err := mail.Render(o)
+	if err != nil {
+		return &coded{exitUsage, err}
+	}
+	if c.Output == "-" {
+		_, err := thread.WriteTo(a.stdout)
+		return err
+	}
+	path := c.Output
+	if path == "" {
+		path = filepath.Join(dir, fmt.Sprintf("v%d.mbox", s.Revision))
+	}
+	if err := writeMbox(path, thread); err != nil {
+		return err
+	}
+	if a.cli.JSON {
+		return a.printJSON(map[string]any{"mail": results.Mail{Path: path, Messages: len(thread.Messages)}})
+	}
+	fmt.Fprintf(a.stdout, "%s\n", path)
+	return nil
+}
+
+// newestRecord returns the newest passing record that is of exactly the series' patches and has figures, or nil.
+func newestRecord(dir string, s *patches.Series, a *app) (*results.Run, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "v*.json"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	for _, name := range slices.Backward(names) {
+		r, err := results.Load(name)
+		if err != nil {
+			a.log.Warn("record passed over", "error", err)
+			continue
+		}
+		if r.Verdict != results.Pass || !slices.ContainsFunc(r.Cells, func(c results.Cell) bool { return len(c.Benchmarks) > 0 }) {
+			continue
+		}
+		if _, err := mail.Render(mail.Options{Series: s, Run: r, AllowMissing: true}); err != nil {
+			var stale *mail.StaleError
+			if errors.As(err, &stale) {
+				continue
+			}
+			return nil, &coded{exitUsage, err}
+		}
+		return r, nil
+	}
+	return nil, nil
+}
+
+// writeThread renders the thread from a run's own record.
+func (s *session) writeThread(r *results.Run, output string) error {
+	st := s.show.stage("mail", len(s.series.Patches)+1)
+	thread, err := mail.Render(mail.Options{Series: s.series, Run: r, ReadBase: func(path string) ([]byte, error) {
+		f, err := s.source.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		return f.Data, nil
+	}})
+	if err != nil {
+		st.abort()
+		return &coded{exitUsage, err}
+	}
+	if output == "" {
+		output = filepath.Join(s.store.Dir, "runs", s.series.ID, results.Name(r)+".mbox")
+	}
+	if err := writeMbox(output, thread); err != nil {
+		st.abort()
+		return err
+	}
+	r.Mail = &results.Mail{Path: output, Messages: len(thread.Messages)}
+	st.end("%d messages", len(thread.Messages))
+	return nil
+}
+
+// writeMbox writes the file whole or not at all.
+func writeMbox(path string, t *mail.Thread) error {
+	var b bytes.Buffer
+	if _, err := t.WriteTo(&b); err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return usage("%s: no such folder", dir)
+	}
+	tmp, err := os.CreateTemp(dir, ".mbox-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // in vain once it has been renamed
+	_, err = tmp.Write(b.Bytes())
+	if err == nil {
+		err = tmp.Chmod(0o644)
+	}
+	if e := tmp.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+// gitIdentity is the user's own name and address, from git's configuration.
+func gitIdentity(ctx context.Context) (netmail.Address, error) {
+	get := func(key string) (string, error) {
+		b, err := run.Cmd{Name: "git", Args: []string{"config", "--get", key}}.Output(ctx)
+		v := strings.TrimSpace(string(b))
+		if err != nil || v == "" {
+			return "", usage("--signoff: git has no %s; set it with `git config --global %s …`", key, key)
+		}
+		return v, nil
+	}
+	name, err := get("user.name")
+	if err != nil {
+		return netmail.Address{}, err
+	}
+	email, err := get("user.email")
+	return netmail.Address{Name: name, Address: email}, err
+}

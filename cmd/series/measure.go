@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/seriesrig/series/results"
+	"github.com/seriesrig/series/vmtest"
+)
+
+// The modes of measuring.
+const (
+	modeWall   = "wall"   // the host's clock; several boots would interleave, one boot repeats in itself
+	modeIcount = "icount" // the guest's clock counts instructions; one boot a seed, each exact
+)
+
+// measureOptions say how benchmarks are run.
+type measureOptions struct {
+	guestOptions
+	mode      string // "": wall where the series wants several CPUs, else icount
+	seeds     int    // boots in icount mode, with seeds 1 to K
+	count     int    // repetitions within a boot in wall mode
+	benchtime string // -test.benchtime
+}
+
+// measure runs the series' benchmarks on each cell, one guest at a time, and links each figure to the previous patch's.
+func (s *session) measure(ctx context.Context, cells []*cell, opts measureOptions) error {
+	if len(s.series.Benchmarks) == 0 {
+		return nil
+	}
+	if opts.mode == "" {
+		opts.mode = modeIcount
+		if s.series.Guest.CPUs > 1 {
+			opts.mode = modeWall
+		}
+	}
+	if opts.mode == modeIcount && s.series.Guest.CPUs > 1 {
+		return usage("--mode icount: %s wants a guest of %d CPUs, and only one CPU can be counted exactly", s.series.ID, s.series.Guest.CPUs)
+	}
+	st := s.show.stage("bench", len(cells))
+	for _, c := range cells {
+		if c.build == nil {
+			continue
+		}
+		end := st.begin(c.name)
+		if err := s.measureCell(ctx, c, opts); err != nil {
+			st.abort()
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		end("%d figures", figures(c.rec.Benchmarks))
+	}
+	st.end("%d kernels, %s mode", len(cells), opts.mode)
+	return nil
+}
+
+func figures(bs []results.Benchmark) int {
+	n := 0
+	for _, b := range bs {
+		n += len(b.Values)
+	}
+	return n
+}
+
+func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions) error {
+	c.rec.Benchmarks = nil
+	for _, pkg := range s.series.Benchmarks {
+		bin, err := s.testBinary(ctx, c.arch, pkg)
+		if err != nil {
+			return err
+		}
+		bench := "."
+		if opts.run != "" {
+			bench = opts.run
+		}
+		args := []string{"-test.run=^$", "-test.bench=" + bench, "-test.benchtime=" + opts.benchtime}
+		if opts.mode == modeWall {
+			args = append(args, fmt.Sprintf("-test.count=%d", opts.count))
+			bs, err := s.boot(ctx, c, s.machine(c), vmtest.Job{Args: args, PerTest: opts.perTest}, bin, opts.again)
+			if err != nil {
+				return err
+			}
+			c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
+			continue
+		}
+		var seeds []uint64
+		for seed := uint64(1); seed <= uint64(opts.seeds); seed++ {
+			m := s.machine(c)
+			m.Icount = &vmtest.Icount{Seed: seed}
+			bs, err := s.boot(ctx, c, m, vmtest.Job{Args: args, PerTest: opts.perTest}, bin, opts.again)
+			if err != nil {
+				return err
+			}
+			results.SetSeed(bs, seed)
+			c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
+			seeds = append(seeds, seed)
+		}
+		c.rec.QEMU.Seeds = seeds
+	}
+	return nil
+}
+
+// boot measures in one guest.
+func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, again bool) ([]results.Benchmark, error) {
+	r, err := s.runGuest(ctx, c, m, job, bin, again)
+	if err != nil {
+		return nil, err
+	}
+	c.rec.QEMU = &r.QEMU
+	if r.Verdict.Kind != vmtest.Pass {
+		err := fmt.Errorf("guest: %s (logs in %s)", r.Verdict, r.Dir)
+		if r.Verdict.Kind == vmtest.Rig {
+			return nil, err
+		}
+		return nil, &coded{exitFinding, err}
+	}
+	return results.ParseBenchmarks(strings.NewReader(strings.Join(r.Benchmarks, "\n")+"\n"), r.Log)
+}

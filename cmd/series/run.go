@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// runCmd walks the whole way.
+type runCmd struct {
+	ID      string        `arg:"" help:"The series."`
+	Arch    []string      `placeholder:"A,..." help:"Architectures (default: the series')."`
+	Each    bool          `negatable:"" default:"true" help:"Every prefix of the series, as a posting claims it; --no-each takes the base and the last patch."`
+	Quick   bool          `help:"A single repetition of each benchmark: to see that it works, not to be quoted."`
+	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
+	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
+	benchFlags
+	Record string `placeholder:"DIR" help:"Also write the record and the figures in Go's benchmark format there."`
+	Output string `short:"o" placeholder:"MBOX" help:"Where the thread goes (default: beside the record in the work folder)."`
+}
+
+func (c *runCmd) Run(ctx context.Context, a *app) error {
+	started := time.Now()
+	tests := guestOptions{again: c.Again, perTest: c.PerTest}
+	bench := c.benchFlags
+	if c.Quick {
+		bench.Count, bench.Seeds = 1, 1
+	}
+	opts, err := bench.options(guestOptions{again: c.Again, perTest: max(c.PerTest, 10*time.Minute)})
+	if err != nil {
+		return err
+	}
+	s, err := a.open(ctx, c.ID, "run")
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	arches, err := chooseArches(s.series, c.Arch)
+	if err != nil {
+		return err
+	}
+	prefixes := []int{0, len(s.series.Patches)}
+	if c.Each {
+		if prefixes, err = choosePatches(s.series, true, nil); err != nil {
+			return err
+		}
+	}
+	cells := s.cells(arches, prefixes)
+	buildErr := s.build(ctx, cells)
+	if buildErr != nil && !isFinding(buildErr) {
+		return buildErr
+	}
+	if _, err := s.verify(ctx, cells); err != nil {
+		return err
+	}
+	findings, err := s.test(ctx, cells, tests)
+	if err != nil {
+		return err
+	}
+	// A kernel with a finding is not worth measuring, and a thread that would claim otherwise is not worth writing.
+	if buildErr == nil && findings == 0 {
+		if err := s.measure(ctx, cells, opts); err != nil {
+			return err
+		}
+	}
+	r, err := s.record(started, cells)
+	if err != nil {
+		return err
+	}
+	if err := s.save(r, c.Record); err != nil {
+		return err
+	}
+	if buildErr == nil && r.Verdict == "pass" {
+		if err := s.writeThread(r, c.Output); err != nil {
+			return err
+		}
+	}
+	if err := s.finish(r, buildErr, append(append([]string{"verdicts"}, s.benchmarkTables(r)...), "stages")...); err != nil {
+		return err
+	}
+	if !a.cli.JSON {
+		fmt.Fprintf(a.stdout, "\nthread   %s (%d messages)\n", r.Mail.Path, r.Mail.Messages)
+		for _, path := range r.Results {
+			fmt.Fprintf(a.stdout, "results  %s\n", path)
+		}
+		fmt.Fprintf(a.stdout, "took     %s\n", short(time.Since(started)))
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/patches"
+)
+
+// loader reads series with the architectures that this program can build.
+func (a *app) loader() patches.Loader {
+	var l patches.Loader
+	for _, arch := range kernel.Arches {
+		l.Arches = append(l.Arches, arch.Name)
+	}
+	return l
+}
+
+// load reads a series by its id, or by the path of its folder.
+func (a *app) load(id string) (*patches.Series, error) {
+	dir := filepath.Join(a.cli.Patches, id)
+	if strings.ContainsRune(id, filepath.Separator) {
+		dir = id
+	}
+	return a.loader().Load(dir)
+}
+
+// chooseArches returns the architectures to work on: the ones asked for, or all that the series names.
+func chooseArches(s *patches.Series, asked []string) ([]kernel.Arch, error) {
+	names := asked
+	if len(names) == 0 {
+		names = s.Arches
+	}
+	var arches []kernel.Arch
+	for _, name := range names {
+		arch, err := kernel.FindArch(name)
+		if err != nil {
+			return nil, usage("--arch: %v", err)
+		}
+		if slices.Contains(arches, arch) {
+			return nil, usage("--arch: %s is named twice", name)
+		}
+		arches = append(arches, arch)
+	}
+	return arches, nil
+}
+
+// choosePatches returns the prefixes of the series to work on, each by the number of its last patch.
+func choosePatches(s *patches.Series, each bool, patch *int) ([]int, error) {
+	n := len(s.Patches)
+	switch {
+	case each && patch != nil:
+		return nil, usage("--each and --patch exclude each other")
+	case patch != nil:
+		if *patch < 0 || *patch > n {
+			return nil, usage("--patch %d: %s has patches 1 to %d, and 0 is the base", *patch, s.ID, n)
+		}
+		return []int{*patch}, nil
+	case each:
+		all := make([]int, n+1)
+		for i := range all {
+			all[i] = i
+		}
+		return all, nil
+	}
+	return []int{n}, nil
+}
+
+// A session is a series on a base, with the work folder locked for this process.
+type session struct {
+	app     *app
+	series  *patches.Series
+	store   *kernel.Store
+	source  *kernel.Source
+	applied *patches.Result
+	show    *progress
+	lock    *workLock
+
+	guestIDs map[string]guestID // by architecture
+}
+
+// open loads a series, takes the work folder, finds the base and applies the patches in memory.
+func (a *app) open(ctx context.Context, id, verb string) (s *session, err error) {
+	series, err := a.load(id)
+	if err != nil {
+		return nil, err
+	}
+	spec := series.Base
+	if a.cli.Base != "" {
+		spec = a.cli.Base
+	}
+	base, err := kernel.ParseBase(spec)
+	if err != nil {
+		return nil, err
+	}
+	work, err := a.work()
+	if err != nil {
+		return nil, err
+	}
+	s = &session{app: a, series: series}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.lock, err = lockWork(ctx, work, "series "+verb+" "+series.ID, a.cli.NoWait, a.stderr); err != nil {
+		return nil, err
+	}
+	if s.store, err = kernel.OpenStore(work); err != nil {
+		return nil, err
+	}
+	s.store.Log = a.log
+	s.store.Inherit = append(s.store.Inherit, s.lock.f)
+	s.show = newProgress(a.stderr, a.cli.Quiet)
+
+	st := s.show.stage("base", 1)
+	end := st.begin(spec)
+	if s.source, err = s.store.Resolve(ctx, base); err != nil {
+		st.abort()
+		return nil, err
+	}
+	end("%s", s.source.Version)
+	st.end("%s is Linux %s", spec, s.source.Version)
+
+	st = s.show.stage("apply", len(series.Patches))
+	if s.applied, err = patches.Apply(s.source, series.Patches); err != nil {
+		st.abort()
+		return nil, err
+	}
+	hunks, moved := 0, 0
+	for _, p := range s.applied.Patches {
+		for _, h := range p.Hunks {
+			hunks++
+			if h.Offset != 0 {
+				moved++
+			}
+		}
+	}
+	st.end("%d patches, %d hunks, %d at an offset", len(series.Patches), hunks, moved)
+	return s, nil
+}
+
+// Close gives the work folder back.
+func (s *session) Close() {
+	if s.show != nil {
+		s.show.wait()
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+// version is what the base's version is called: the package's where there is one.
+func (s *session) version() string {
+	if s.source.Package != "" {
+		return s.source.Package
+	}
+	return s.source.Version
+}
+
+func (s *session) name(arch kernel.Arch, patch int) string {
+	return fmt.Sprintf("%s %d/%d", arch.Name, patch, len(s.series.Patches))
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// guestFlags are the flags of the verbs that boot guests.
+type guestFlags struct {
+	Package []string      `placeholder:"PKG,..." help:"Go packages to run instead of the ones that the series names."`
+	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
+	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
+}
+
+// testCmd runs the series' tests.
+type testCmd struct {
+	cellFlags
+	guestFlags
+	Only string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
+}
+
+func (c *testCmd) Run(ctx context.Context, a *app) error {
+	started := time.Now()
+	s, cells, err := c.open(ctx, a, "test")
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if len(c.Package) > 0 {
+		s.series.Tests = c.Package
+	}
+	buildErr := s.build(ctx, cells)
+	if buildErr != nil && !isFinding(buildErr) {
+		return buildErr
+	}
+	if _, err := s.test(ctx, cells, guestOptions{run: c.Only, again: c.Again, perTest: c.PerTest}); err != nil {
+		return err
+	}
+	r, err := s.record(started, cells)
+	if err != nil {
+		return err
+	}
+	return s.finish(r, buildErr, "verdicts")
+}
