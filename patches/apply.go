@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -19,7 +18,7 @@ import (
 // Apply applies patches in order, in memory: all or none. Only the files that they touch are read. A patch that does not
 // fit is an *ApplyError.
 func Apply(base Source, ps []*Patch) (*Result, error) {
-	a := &applier{source: base, base: map[string]*File{}, now: map[string]*File{}, moved: map[string]bool{}}
+	a := &applier{source: base, base: map[string]*File{}, now: map[string]*File{}, drift: map[string]drift{}}
 	res := &Result{Patches: make([]Applied, 0, len(ps)), base: a.base}
 	for _, p := range ps {
 		done, err := a.patch(p)
@@ -35,7 +34,7 @@ type applier struct {
 	source Source
 	base   map[string]*File // what the source has; nil for nothing
 	now    map[string]*File // what is there after the patches so far
-	moved  map[string]bool  // files of which a hunk has moved
+	drift  map[string]drift // of the files that have been patched
 }
 
 // get returns the file at a path as it is now, nil for none.
@@ -69,20 +68,22 @@ func (a *applier) get(name string) (*File, error) {
 func (a *applier) patch(p *Patch) (Applied, error) {
 	out := Applied{File: p.File, Hunks: []Hunk{}, Changed: map[string]*File{}}
 	written := make([]*File, len(p.Diff))
-	moved := make([]bool, len(p.Diff))
+	drifts := make([]drift, len(p.Diff))
 	for i, d := range p.Diff {
-		f, hunks, err := a.file(p, i)
+		if !d.IsNew {
+			drifts[i] = a.drift[d.OldName]
+		}
+		f, hunks, err := a.file(p, i, &drifts[i])
 		if err != nil {
 			return out, err
 		}
 		written[i] = f
 		out.Hunks = append(out.Hunks, hunks...)
-		moved[i] = a.moved[d.OldName] && !d.IsNew || slices.ContainsFunc(hunks, func(h Hunk) bool { return h.Offset != 0 })
 	}
 	for _, d := range p.Diff {
 		if d.IsDelete || d.IsRename {
 			out.Changed[d.OldName], a.now[d.OldName] = nil, nil
-			delete(a.moved, d.OldName)
+			delete(a.drift, d.OldName)
 		}
 	}
 	for i, d := range p.Diff {
@@ -95,18 +96,18 @@ func (a *applier) patch(p *Patch) (Applied, error) {
 	for i, d := range p.Diff {
 		if !d.IsDelete {
 			out.Changed[d.NewName], a.now[d.NewName] = written[i], written[i]
-			a.moved[d.NewName] = moved[i]
+			a.drift[d.NewName] = drifts[i]
 		}
 	}
 	return out, a.checkFolders(p)
 }
 
 // file makes the new content of one file of a patch; it is nil for one that is deleted.
-func (a *applier) file(p *Patch, i int) (*File, []Hunk, error) {
+func (a *applier) file(p *Patch, i int, by *drift) (*File, []Hunk, error) {
 	d := p.Diff[i]
 	e := func(format string, args ...any) *ApplyError { return newApplyError(p, i, format, args...) }
 	if d.IsNew {
-		data, hunks, err := a.hunks(p, i, nil)
+		data, hunks, err := placeAndApply(p, i, nil, by)
 		return &File{Data: data, Mode: fs.FileMode(d.NewMode & 0o777)}, hunks, err
 	}
 	old, err := a.get(d.OldName)
@@ -133,7 +134,7 @@ func (a *applier) file(p *Patch, i int) (*File, []Hunk, error) {
 		}
 		mode = fs.FileMode(d.NewMode & 0o777)
 	}
-	data, hunks, err := a.hunks(p, i, old.Data)
+	data, hunks, err := placeAndApply(p, i, old.Data, by)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -152,8 +153,9 @@ func (p *Patch) changesMode(i int) bool {
 	return !d.IsNew && !d.IsDelete && d.NewMode != 0 && d.OldMode != d.NewMode
 }
 
-// hunks places the hunks of a file and has gitdiff apply them there; it checks every line again.
-func (a *applier) hunks(p *Patch, i int, data []byte) ([]byte, []Hunk, error) {
+// placeAndApply places the hunks of a file and has gitdiff apply them there; it checks every line again. by is what is
+// known of how lines have moved, before and after.
+func placeAndApply(p *Patch, i int, data []byte, by *drift) ([]byte, []Hunk, error) {
 	d := p.Diff[i]
 	if len(d.TextFragments) == 0 {
 		return data, nil, nil
@@ -162,7 +164,7 @@ func (a *applier) hunks(p *Patch, i int, data []byte) ([]byte, []Hunk, error) {
 	if d.IsDelete {
 		name = d.OldName
 	}
-	f := &finder{lines: splitLines(data), moved: a.moved[d.OldName] && !d.IsNew}
+	f := &finder{lines: splitLines(data), drift: *by}
 	src := &lineSource{bytes.NewReader(data), f.lines}
 	var dst bytes.Buffer
 	dst.Grow(len(data) + 4096)
@@ -181,6 +183,7 @@ func (a *applier) hunks(p *Patch, i int, data []byte) ([]byte, []Hunk, error) {
 	if err := apply.Close(); err != nil {
 		return nil, nil, newApplyError(p, i, "%s: %v", name, err).because(err)
 	}
+	*by = f.drift
 	return dst.Bytes(), hunks, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ type ApplyError struct {
 	Hunk    int      // 1 is the first of the file; 0 where the file as a whole is meant
 	At      int      // the line where the hunk should fit; 1 is the first
 	Want    []string // the lines that it expects, with their newlines
-	Got     []string // as many lines at the nearest match, or at At if nothing is like it
+	Got     []string // the lines of the nearest match, or those at At if nothing is like it
 	Nearest int      // the line of the nearest match; 0 where nothing is like it
 	Same    int      // how many lines fit there
 	Places  []int    // the lines where the hunk fits, where they are several
@@ -85,7 +86,7 @@ func hunkError(p *Patch, i, k int, f *finder, places []int) *ApplyError {
 	e := newApplyError(p, i, "")
 	e.Line, e.Hunk = p.Lines.Hunks[i][k], k+1
 	e.Want = sideOf(t, gitdiff.Line.Old)
-	expected := stated(t) + f.drift
+	expected := stated(t) + f.by
 	e.At = expected + 1
 	hunk := fmt.Sprintf("hunk %d of %s", k+1, e.Path)
 	if len(places) > 1 {
@@ -93,8 +94,8 @@ func hunkError(p *Patch, i, k int, f *finder, places []int) *ApplyError {
 			e.Places = append(e.Places, at+1)
 		}
 		e.Msg = fmt.Sprintf("%s fits at %s, and nothing tells which is meant (its header says line %d", hunk, lineList(e.Places), stated(t)+1)
-		if f.drift != 0 {
-			e.Msg += fmt.Sprintf(", and the hunk before it moved by %+d", f.drift)
+		if f.by != 0 {
+			e.Msg += fmt.Sprintf(", and the hunk before it has moved by %+d", f.by)
 		}
 		e.Msg += "); make the patch with more context, or from this base"
 		return e
@@ -105,26 +106,31 @@ func hunkError(p *Patch, i, k int, f *finder, places []int) *ApplyError {
 		e.Got = f.window(at, len(e.Want))
 		return e
 	}
-	at, same := f.nearest(t)
-	if same == 0 {
+	from, to, ok := f.nearest(t)
+	if !ok {
 		e.Got = f.window(expected, len(e.Want))
 		e.Msg = fmt.Sprintf("%s does not fit at line %d, and nothing in the file is like it", hunk, e.At)
 		return e
 	}
-	e.Nearest, e.Same = at+1, same
-	e.Got = f.window(at, len(e.Want))
+	e.Nearest, e.Got = from+1, f.window(from, to-from)
+	pairs := align(e.Want, e.Got)
+	for _, p := range pairs {
+		if !e.differs(p) {
+			e.Same++
+		}
+	}
 	why := ""
 	switch old := oldSide(t); {
-	case same < len(e.Want):
-		why = firstDifference(e.Want, e.Got, e.Nearest)
-	case old.begin && at > 0:
+	case e.Same < len(e.Want) || len(e.Got) != len(e.Want):
+		why = e.firstDifference(pairs)
+	case old.begin && from > 0:
 		why = "; it begins at line 1 in the patch and so must in the file"
-	case old.end:
+	case old.end && to < len(f.lines):
 		why = "; it ends the file in the patch, and the file goes on"
 	default:
 		why = "; that is within the hunk before it"
 	}
-	e.Msg = fmt.Sprintf("%s does not fit at line %d; nearest match is line %d, %d of %d lines%s", hunk, e.At, e.Nearest, same, len(e.Want), why)
+	e.Msg = fmt.Sprintf("%s does not fit at line %d; nearest match is line %d, %d of %d lines%s", hunk, e.At, e.Nearest, e.Same, len(e.Want), why)
 	return e
 }
 
@@ -148,17 +154,27 @@ func lineList(lines []int) string {
 	return "lines " + strings.Join(w[:len(w)-1], ", ") + " and " + w[len(w)-1]
 }
 
+// differs tells whether a pair of lines, of Want and of Got, is not the same.
+func (e *ApplyError) differs(p [2]int) bool {
+	return p[0] < 0 || p[1] < 0 || e.Want[p[0]] != e.Got[p[1]]
+}
+
 // firstDifference quotes the first line that is not as expected.
-func firstDifference(want, got []string, line int) string {
-	for i, w := range want {
-		g := "the end of the file"
-		if i < len(got) {
-			if got[i] == w {
-				continue
-			}
-			g = strconv.Quote(show(got[i]))
+func (e *ApplyError) firstDifference(pairs [][2]int) string {
+	line := e.Nearest
+	for _, p := range pairs {
+		switch {
+		case !e.differs(p):
+		case p[1] < 0:
+			return fmt.Sprintf("; line %d: %q is missing", line, show(e.Want[p[0]]))
+		case p[0] < 0:
+			return fmt.Sprintf("; line %d: %q is not in the patch", line, show(e.Got[p[1]]))
+		default:
+			return fmt.Sprintf("; line %d: expected %q, found %q", line, show(e.Want[p[0]]), show(e.Got[p[1]]))
 		}
-		return fmt.Sprintf("; line %d: expected %q, found %s", line+i, show(w), g)
+		if p[1] >= 0 {
+			line++
+		}
 	}
 	return ""
 }
@@ -191,10 +207,27 @@ func (e *ApplyError) Detail() string {
 		from = e.At
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "          %s | found\n", pad("expected"))
 	pairs := align(e.Want, e.Got)
-	line := from
-	for _, p := range pairs {
+	if !slices.ContainsFunc(pairs, e.differs) {
+		return ""
+	}
+	fmt.Fprintf(&b, "          %s | found\n", pad("expected"))
+	line, gap, shown := from, false, 0
+	for i, p := range pairs {
+		// Of a long hunk only what differs is shown, with some lines around it.
+		near := slices.ContainsFunc(pairs[max(0, i-detailContext):min(len(pairs), i+detailContext+1)], e.differs)
+		if !near || shown >= maxDetail {
+			if !gap {
+				b.WriteString("  ...\n")
+			}
+			gap = true
+			if p[1] >= 0 {
+				line++
+			}
+			continue
+		}
+		gap = false
+		shown++
 		mark, num, w, g := "!", "", "", ""
 		if p[0] >= 0 {
 			w = cell(e.Want[p[0]])
@@ -203,13 +236,19 @@ func (e *ApplyError) Detail() string {
 			g, num = cell(e.Got[p[1]]), strconv.Itoa(line)
 			line++
 		}
-		if p[0] >= 0 && p[1] >= 0 && e.Want[p[0]] == e.Got[p[1]] {
+		if !e.differs(p) {
 			mark = " "
 		}
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%s %7s %s | %s", mark, num, pad(w), g), " ") + "\n")
 	}
 	return b.String()
 }
+
+// detailContext is how many equal lines Detail shows around one that differs; maxDetail is how many lines in all.
+const (
+	detailContext = 8
+	maxDetail     = 50
+)
 
 // maxAlign bounds the table that align fills; longer hunks are shown line against line.
 const maxAlign = 2000

@@ -27,8 +27,13 @@ type placed struct{ at, old, fresh int }
 type finder struct {
 	lines [][]byte // the file, each line with its newline
 	done  []placed
-	moved bool // some hunk of this file has moved, in this patch or in an earlier one
-	drift int  // by how much the last one did
+	drift
+}
+
+// A drift is what is known of how the lines of a file have moved.
+type drift struct {
+	moved bool // some hunk of the file has, in this patch or in an earlier one
+	by    int  // by how much the last hunk did
 }
 
 func splitLines(data []byte) [][]byte {
@@ -126,9 +131,8 @@ func (f *finder) find(t *gitdiff.TextFragment) (at int, ok bool, places []int) {
 
 func (f *finder) take(t *gitdiff.TextFragment, at int) int {
 	f.done = append(f.done, placed{at, int(t.OldLines), int(t.NewLines)})
-	if d := at - stated(t); d != 0 {
-		f.moved, f.drift = true, d
-	}
+	f.by = at - stated(t)
+	f.moved = f.moved || f.by != 0
 	return at
 }
 
@@ -175,7 +179,7 @@ func (f *finder) applied(t *gitdiff.TextFragment) (at int, ok bool) {
 	if len(result.lines) == 0 {
 		return 0, false
 	}
-	for _, want := range []int{stated(t) + f.drift, stated(t)} {
+	for _, want := range []int{stated(t) + f.by, stated(t)} {
 		if result.fits(f.lines, want) {
 			return want, true
 		}
@@ -193,36 +197,71 @@ func (f *finder) applied(t *gitdiff.TextFragment) (at int, ok bool) {
 // nearWork bounds the comparisons that nearest makes; beyond it only the surroundings of the expected line are looked at.
 const nearWork = 20_000_000
 
-// nearest returns the place where most of the hunk's old lines stand, the one closest to where they should stand among
-// equals, and how many do. Lines with a brace at most tell little and count little.
-func (f *finder) nearest(t *gitdiff.TextFragment) (at, same int) {
+// A score is the best alignment of the first lines of a hunk that ends at a line of the file.
+type score struct {
+	points int
+	start  int // the line of the file where the hunk's first line is, or would be
+}
+
+// nearest returns the stretch of the file that is most like the hunk's old lines: a local alignment, in which lines may
+// be missing on both sides. Rare lines tell much; those with a brace at most, and those that the file has many of, tell
+// little. Among equals it is the one closest to where the hunk should be. ok is false if nothing is like it.
+func (f *finder) nearest(t *gitdiff.TextFragment) (from, to int, ok bool) {
 	old := oldSide(t).lines
-	want := stated(t) + f.drift
-	from, to := 0, len(f.lines)
+	want := stated(t) + f.by
+	first, last := 0, len(f.lines)
 	if len(f.lines)*len(old) > nearWork {
 		reach := nearWork / (2 * len(old))
-		from, to = max(0, want-reach), min(len(f.lines), want+reach)
+		first, last = max(0, min(want, last)-reach), min(last, want+reach)
 	}
-	weight := make([]int, len(old))
-	for j, l := range old {
-		weight[j] = 1
-		if len(strings.TrimSpace(l)) > 2 {
-			weight[j] = 8
-		}
-	}
+	worth := f.worth(old)
+	prev, cur := make([]score, len(old)+1), make([]score, len(old)+1)
 	best, bestAway := 0, 0
-	for i := from; i < to; i++ {
-		score, n := 0, 0
-		for j, l := range old[:min(len(old), len(f.lines)-i)] {
-			if string(f.lines[i+j]) == l {
-				score += weight[j]
-				n++
+	for i := first; i < last; i++ {
+		prev[0].start = i
+		for j, l := range old {
+			c := score{0, i - j}
+			take := func(s score, points int) {
+				if s.points+points > c.points {
+					c = score{s.points + points, s.start}
+				}
+			}
+			if string(f.lines[i]) == l {
+				c.points = worth[j] // nothing of the hunk stands above
+				if j > 0 && prev[j].points > 0 {
+					take(prev[j], worth[j])
+				}
+			}
+			take(prev[j+1], -8) // a line that only the file has
+			take(cur[j], -4)    // a line that only the hunk has
+			cur[j+1] = c
+			away := max(c.start-want, want-c.start)
+			if c.points > best || c.points == best && best > 0 && away < bestAway {
+				from, to, best, bestAway = max(0, c.start), i+len(old)-j, c.points, away
 			}
 		}
-		away := max(i-want, want-i)
-		if score > best || score == best && score > 0 && away < bestAway {
-			at, same, best, bestAway = i, n, score, away
+		prev, cur = cur, prev
+	}
+	return from, min(max(to, from+len(old)), len(f.lines)), best > 0
+}
+
+// worth says how much each of the lines tells about a place: a line that the file has once, most.
+func (f *finder) worth(old []string) []int {
+	times := map[string]int{}
+	for _, l := range old {
+		times[l] = 0
+	}
+	for _, l := range f.lines {
+		if n, ok := times[string(l)]; ok {
+			times[string(l)] = n + 1
 		}
 	}
-	return at, same
+	worth := make([]int, len(old))
+	for i, l := range old {
+		worth[i] = 3
+		if len(strings.TrimSpace(l)) > 2 {
+			worth[i] = max(6, 60/max(1, times[l]))
+		}
+	}
+	return worth
 }
