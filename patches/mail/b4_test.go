@@ -21,6 +21,7 @@ var b4Spoils = map[string]string{
 	"from-lines":      "a body line that is a whole mbox separator",
 	"headers-in-body": "a body that starts with From:",
 	"whitespace":      "an indented paragraph",
+	"carriage-return": "a carriage return",
 	"names":           "quotes and brackets in a name",
 	"odd-subjects":    "a folded subject, on which it ends with a ValueError; brackets in the middle of one",
 }

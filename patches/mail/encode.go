@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	foldWidth = 78  // what a header line should have at most (RFC 5322, section 2.1.1)
-	maxLine   = 998 // what a line must have at most, without its end (same place)
-	wordWidth = 75  // what an encoded-word must have at most, and a line with one 76 (RFC 2047, section 2)
+	maxLine   = 998 // what a line must have at most, without its end (RFC 5322, section 2.1.1)
+	foldWidth = 76  // what a header line with an encoded-word must have at most (RFC 2047, section 2); any should have 78
+	wordWidth = 66  // what an encoded-word has at most; 75 is the limit, and "Subject: " has to be beside it
 )
 
 // checkText refuses what would end a header line early or is no text: nothing that a patch or a series says may add a
@@ -127,7 +127,7 @@ func encodeSubject(s string) (pieces []string, width int) {
 		pieces = strings.Split(s[:end+1], " ")
 		s = s[end+2:]
 	}
-	return append(pieces, encodeWords(s, false)...), foldWidth - 2
+	return append(pieces, encodeWords(s, false)...), foldWidth
 }
 
 // writeHeader writes a field, folded between its pieces where it would get longer than width.
