@@ -47,7 +47,7 @@ func (h *heart) beat(state *console.State) *ending {
 	g.mu.Lock()
 	paused, vcpus := g.paused, g.vcpus
 	g.mu.Unlock()
-	sample, err := clock.Threads(g.proc.Pid(), vcpus)
+	sample, err := clock.Look(g.proc.Pid(), vcpus)
 	if err != nil {
 		return nil // it is about to end
 	}
