@@ -3,6 +3,7 @@
 package patches
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -109,6 +110,18 @@ func applied(t *testing.T, base Map, ps []*Patch) string {
 	} else if err == nil {
 		if d := cmp.Diff(treeText(res.Files(len(ps))), treeText(memres.Files(len(ps)))); d != "" {
 			t.Errorf("Apply on a map differs from one on a folder (-folder +map)\n%s", d)
+		}
+	}
+	committed := history(t, base, nil)
+	src, gerr := GitSource(context.Background(), Commit{committed.dir, "HEAD"}, ps)
+	if gerr != nil {
+		t.Fatal(gerr)
+	}
+	if gitres, giterr := Apply(src, ps); (giterr == nil) != (err == nil) || err != nil && giterr.Error() != err.Error() && !errors.As(err, new(*fs.PathError)) {
+		t.Errorf("Apply on a commit: %v; on a folder: %v", giterr, err)
+	} else if err == nil {
+		if d := cmp.Diff(treeText(res.Files(len(ps))), treeText(gitres.Files(len(ps)))); d != "" {
+			t.Errorf("Apply on a commit differs from one on a folder (-folder +commit)\n%s", d)
 		}
 	}
 	if d := cmp.Diff(treeText(base), treeText(readTree(t, dir))); d != "" {

@@ -51,6 +51,10 @@ func WriteBranch(ctx context.Context, b Branch, ps []*Patch, res *Result) ([]str
 	if err := ref.Validate(); err != nil || strings.HasPrefix(b.Name, "-") || b.Name == "HEAD" {
 		return nil, fmt.Errorf("%q is not a name for a branch", b.Name)
 	}
+	there, err := exists(b.Repo)
+	if err != nil {
+		return nil, fmt.Errorf("make branch %s: %w", b.Name, err)
+	}
 	built, base, ids, err := commitOn(ctx, b.Base, ps, res)
 	if err != nil {
 		return nil, fmt.Errorf("make branch %s: %w", b.Name, err)
@@ -59,20 +63,13 @@ func WriteBranch(ctx context.Context, b Branch, ps []*Patch, res *Result) ([]str
 	if len(ids) > 0 {
 		tip = ids[len(ids)-1]
 	}
-	switch there, err := exists(b.Repo); {
-	case err != nil:
-	case there:
-		err = b.into(ctx, b.Repo, ref, tip, built)
-		if err != nil {
-			return nil, fmt.Errorf("make branch %s in %s: %w", b.Name, b.Repo, err)
-		}
-	default:
-		if err = b.create(ctx, ref, tip, built); err != nil {
-			return nil, fmt.Errorf("make branch %s in new repository %s: %w", b.Name, b.Repo, err)
-		}
+	if there {
+		err = b.into(ctx, b.Repo, ref, base, tip, built)
+	} else {
+		err = b.create(ctx, ref, base, tip, built)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make branch %s: %w", b.Name, err)
+		return nil, fmt.Errorf("make branch %s in %s: %w", b.Name, b.Repo, err)
 	}
 	out := make([]string, len(ids))
 	for i, id := range ids {
@@ -98,7 +95,7 @@ func exists(name string) (bool, error) {
 }
 
 // into puts the commits into a repository that is there.
-func (b Branch) into(ctx context.Context, repo string, ref plumbing.ReferenceName, tip plumbing.Hash, built *builder) error {
+func (b Branch) into(ctx context.Context, repo string, ref plumbing.ReferenceName, base, tip plumbing.Hash, built *builder) error {
 	if top, err := gitLine(ctx, repo, "rev-parse", "--git-dir"); err != nil || top == "" {
 		return fmt.Errorf("not a git repository: %w", err)
 	}
@@ -124,15 +121,75 @@ func (b Branch) into(ctx context.Context, repo string, ref plumbing.ReferenceNam
 			return fmt.Errorf("the branch is checked out, and its files would no longer be those of its commit")
 		}
 	}
+	giveBack, err := b.haveBase(ctx, repo, base)
+	if err != nil {
+		return err
+	}
 	undo, err := built.send(ctx, repo)
 	if err != nil {
+		giveBack()
 		return err
 	}
 	if err := git(repo, "update-ref", "-m", "series apply", ref.String(), tip.String(), old).Run(ctx); err != nil {
 		undo()
+		giveBack()
 		return err
 	}
 	return nil
+}
+
+// borrowsKey marks, in a repository's configuration, one that was made here and borrows objects.
+const borrowsKey = "series.borrows"
+
+// haveBase makes sure that the repository has the base commit. One that was made here, for another base, borrows from
+// this one, too; in a repository that somebody else made nothing is borrowed behind his back. undo takes that back.
+func (b Branch) haveBase(ctx context.Context, repo string, base plumbing.Hash) (undo func(), err error) {
+	if git(repo, "cat-file", "-e", base.String()+"^{commit}").Run(ctx) == nil {
+		return func() {}, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if mark, _ := gitLine(ctx, repo, "config", "--local", "--get", borrowsKey); mark != "true" {
+		return nil, fmt.Errorf("it lacks the base commit %s; fetch that from %s, or name a folder that is not there yet", base, b.Base.Repo)
+	}
+	return borrow(ctx, repo, b.Base.Repo)
+}
+
+// borrow adds the objects of a repository to those of another.
+func borrow(ctx context.Context, repo, from string) (undo func(), err error) {
+	objects, err := gitPath(ctx, from, "objects")
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(objects, "\n\"") || strings.HasPrefix(objects, "#") {
+		return nil, fmt.Errorf("the path of the base's objects, %q, cannot be written into a list of alternates", objects)
+	}
+	list, err := gitPath(ctx, repo, "objects/info/alternates")
+	if err != nil {
+		return nil, err
+	}
+	old, err := os.ReadFile(list)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(list), 0o755); err != nil {
+		return nil, err
+	}
+	if err := replace(list, append(bytes.Clone(old), objects+"\n"...)); err != nil {
+		return nil, err
+	}
+	return func() { replace(list, old) }, nil
+}
+
+// replace writes a file whole or not at all.
+func replace(name string, data []byte) error {
+	tmp := name + ".new"
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return os.Rename(tmp, name)
 }
 
 // send sends the objects to a repository as a pack. undo takes the pack away again if it was not there before.
@@ -172,7 +229,7 @@ func (b *builder) send(ctx context.Context, repo string) (undo func(), err error
 }
 
 // create makes a new bare repository with the branch.
-func (b Branch) create(ctx context.Context, ref plumbing.ReferenceName, tip plumbing.Hash, built *builder) error {
+func (b Branch) create(ctx context.Context, ref plumbing.ReferenceName, base, tip plumbing.Hash, built *builder) error {
 	target, err := filepath.Abs(b.Repo)
 	if err != nil {
 		return err
@@ -189,7 +246,7 @@ func (b Branch) create(ctx context.Context, ref plumbing.ReferenceName, tip plum
 	if err := b.prepare(ctx, tmp, repo); err != nil {
 		return err
 	}
-	if err := b.into(ctx, repo, ref, tip, built); err != nil {
+	if err := b.into(ctx, repo, ref, base, tip, built); err != nil {
 		return err
 	}
 	if err := git(repo, "symbolic-ref", "HEAD", ref.String()).Run(ctx); err != nil {
@@ -206,25 +263,18 @@ func (b Branch) prepare(ctx context.Context, tmp, repo string) error {
 		return err
 	}
 	if b.Own {
-		if err := git(tmp, "clone", "--quiet", "--bare", "--local", "--no-tags", "--template=", from, repo).Run(ctx); err != nil {
+		if err := git(tmp, "-c", "clone.defaultRemoteName=origin", "clone", "--quiet", "--bare", "--local", "--no-tags", "--template=", from, repo).Run(ctx); err != nil {
 			return err
 		}
 		return git(repo, "remote", "remove", "origin").Run(ctx)
 	}
-	if err := git(tmp, "init", "--quiet", "--bare", "--template=", repo).Run(ctx); err != nil {
+	if err := git(tmp, "init", "--quiet", "--bare", "--object-format=sha1", "--template=", repo).Run(ctx); err != nil {
 		return err
 	}
-	objects, err := gitPath(ctx, from, "objects")
-	if err != nil {
+	if err := git(repo, "config", "--local", borrowsKey, "true").Run(ctx); err != nil {
 		return err
 	}
-	if strings.ContainsAny(objects, "\n\"") {
-		return fmt.Errorf("the path of the base's objects, %q, cannot be written into a list of alternates", objects)
-	}
-	if err := os.MkdirAll(filepath.Join(repo, "objects", "info"), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(repo, "objects", "info", "alternates"), []byte(objects+"\n"), 0o644); err != nil {
+	if _, err := borrow(ctx, repo, from); err != nil {
 		return err
 	}
 	// Where history ends in the base, it must end here.

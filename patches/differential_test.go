@@ -89,13 +89,20 @@ func TestAgainstGitApply(t *testing.T) {
 		if diff == "" {
 			continue
 		}
-		p := parse(t, mbox("random", diff))
+		ps := []*Patch{parse(t, mbox("random", diff))}
+		if seed%5 == 0 { // a second patch on top
+			again := text1(strings.Join(edit(r, strings.SplitAfter(string(fresh.Data), "\n"), 1+r.IntN(3)), ""))
+			if more := gitDiff(t, dir, fresh, again); more != "" {
+				ps = append(ps, parse(t, mbox("random too", more)))
+				diff += more
+			}
+		}
 		base := Map{"f": fileOf(r, old)}
 		if seed%4 > 0 {
 			base["f"] = fileOf(r, lookTwice(r, old))
 		}
-		want, ok, said := gitApply(t, base, p)
-		res, err := Apply(base, []*Patch{p})
+		want, ok, said := gitApply(t, base, ps...)
+		res, err := Apply(base, ps)
 		if err != nil {
 			refused++
 			e, isApply := err.(*ApplyError)
@@ -120,7 +127,7 @@ func TestAgainstGitApply(t *testing.T) {
 			t.Errorf("seed %d: Apply accepts what git apply refuses: %s\n%s", seed, said, diff)
 			continue
 		}
-		if d := cmp.Diff(treeText(want), treeText(after(base, res, 1))); d != "" {
+		if d := cmp.Diff(treeText(want), treeText(after(base, res, len(ps)))); d != "" {
 			t.Errorf("seed %d: not what git apply makes (-git +ours)\n%s\npatch:\n%s\nbase:\n%s\n%s", seed, d, diff, base["f"].Data, said)
 		}
 	}

@@ -37,7 +37,7 @@ type Commit struct {
 // git returns the command `git ARGS` for a repository. Nothing of a repository's configuration that runs programs is
 // used: no hooks, no file system monitor, no lazy fetch, no prompt.
 func git(repo string, args ...string) run.Cmd {
-	args = append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-C", repo}, args...)
+	args = append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "safe.bareRepository=all", "-C", repo}, args...)
 	return run.Cmd{Name: "git", Args: args,
 		Env: run.CleanEnv("GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1", "GIT_OPTIONAL_LOCKS=0")}
 }

@@ -4,6 +4,7 @@ package patches
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
@@ -14,11 +15,13 @@ import (
 // All its old lines must be there, byte for byte, and as in git a hunk that begins at line 1 fits only at the start of
 // the file, and one without context at its end fits only at the file's end.
 //
-// A hunk goes to the line that it names if it fits there. Otherwise lines have moved, and it goes to the only place
-// where it fits after the hunk before it. Several places are an error. Once a hunk of a file has moved, the lines that
-// later hunks name are worth nothing, so from then on, in this patch and in later ones, each must fit at one place only,
-// even where it fits at its line: repeated code makes that happen. git apply takes the nearest place in all these cases;
-// whatever is accepted here is what git apply does.
+// A hunk goes to the line that it names if it fits there and no hunk of the file has moved. Otherwise lines have moved,
+// and it goes to the only place where it fits after the hunk before it. Where it fits at several places, two rules must
+// agree on one: it has moved by as much as the hunk before it, which is what patch(1) tries first, and it is the nearest
+// to the line that the hunk names, which is what git apply takes. If they disagree, or if there is no hunk before it to
+// tell how far lines have moved, it is an error: repeated code makes that happen, and a guess would go unseen.
+//
+// So whatever is accepted here is what git apply and git am do, too.
 
 // A placed hunk covers the lines at to at+old of the file that it was found in, and puts fresh lines there.
 type placed struct{ at, old, fresh int }
@@ -117,16 +120,23 @@ func (f *finder) find(t *gitdiff.TextFragment) (at int, ok bool, places []int) {
 			earlier = append(earlier, i)
 		}
 	}
-	if len(places) != 1 {
-		return 0, false, places
+	if len(places) == 0 {
+		return 0, false, nil
 	}
-	// git apply does not keep hunks in order: it would go back to a place before the last hunk if that is nearer.
-	for _, e := range earlier {
-		if f.distance(t, e) <= f.distance(t, places[0]) {
-			return 0, false, append([]int{e}, places...)
+	best := places[0]
+	if len(places) > 1 {
+		if best = want + f.by; !f.moved || !slices.Contains(places, best) {
+			return 0, false, places
 		}
 	}
-	return f.take(t, places[0]), true, nil
+	// git apply does not keep hunks in order: it would go back to a place before the last hunk if that is nearer.
+	all := append(earlier, places...)
+	for _, at := range all {
+		if at != best && f.distance(t, at) <= f.distance(t, best) {
+			return 0, false, all
+		}
+	}
+	return f.take(t, best), true, nil
 }
 
 func (f *finder) take(t *gitdiff.TextFragment, at int) int {

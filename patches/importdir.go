@@ -39,7 +39,7 @@ func ImportDir(ctx context.Context, c *cache.Cache, dir, hash, about string) (Co
 const importBranch = "base"
 
 func fastImport(ctx context.Context, repo, dir, about string) error {
-	if err := git(repo, "init", "--quiet", "--bare", "--template=", ".").Run(ctx); err != nil {
+	if err := git(repo, "init", "--quiet", "--bare", "--object-format=sha1", "--template=", ".").Run(ctx); err != nil {
 		return err
 	}
 	r, w, err := os.Pipe()
