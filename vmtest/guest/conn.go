@@ -16,19 +16,20 @@ import (
 
 // A Conn is the host's end. All methods may be called from several goroutines; one command runs at a time.
 type Conn struct {
-	rw    io.ReadWriteCloser
-	dec   *Decoder // of the reader goroutine
-	out   chan outgoing
-	wg    sync.WaitGroup
-	hello chan struct{} // closed at the first hello
-	done  chan struct{} // closed at done
-	dead  chan struct{} // closed when nothing more can be read
+	rw  io.ReadWriteCloser
+	dec *Decoder // of the reader goroutine
+	out chan outgoing
+	// resumes: what comes before hello was said to another Conn.
+	resumes bool
+	wg      sync.WaitGroup
+	hello   chan struct{} // closed at the first hello
+	done    chan struct{} // closed at done
+	dead    chan struct{} // closed when nothing more can be read
 
 	mu        sync.Mutex
 	err       error // why dead
 	first     *Hello
 	last      Done
-	resumed   chan *Hello // of the Resume under way
 	run       *running
 	runs      uint32
 	acks      chan Ack // of the request under way
@@ -49,10 +50,30 @@ type outgoing struct {
 //
 // A caller that gives a Conn a handler which blocks (see Stdio) stops it from reading: what the guest goes on to say
 // fills the socket and then stops the guest. So a flood costs the host no memory.
-func NewConn(rw io.ReadWriteCloser) *Conn {
+func NewConn(rw io.ReadWriteCloser) *Conn { return newConn(rw, false) }
+
+// Resume is NewConn and Hello for a guest that said its hello to another Conn, such as one restored from a snapshot: it
+// asks for a new hello, and drops what the guest says before. Where it fails, rw is closed.
+func Resume(ctx context.Context, rw io.ReadWriteCloser) (*Conn, *Hello, error) {
+	c := newConn(rw, true)
+	_, err := c.send(ctx, TypeResume, nil)
+	if err == nil {
+		var h *Hello
+		if h, err = c.Hello(ctx); err == nil {
+			return c, h, nil
+		}
+	}
+	c.Close()
+	return nil, nil, err
+}
+
+func newConn(rw io.ReadWriteCloser, resumes bool) *Conn {
 	c := &Conn{
-		rw: rw, dec: NewGuestDecoder(bufio.NewReaderSize(rw, 64<<10)), out: make(chan outgoing),
+		rw: rw, dec: NewGuestDecoder(bufio.NewReaderSize(rw, 64<<10)), out: make(chan outgoing), resumes: resumes,
 		hello: make(chan struct{}), done: make(chan struct{}), dead: make(chan struct{}),
+	}
+	if resumes {
+		c.dec.Resync()
 	}
 	c.wg.Add(2)
 	go c.read()
@@ -77,26 +98,6 @@ func (c *Conn) Hello(ctx context.Context) (*Hello, error) {
 	return c.first, nil
 }
 
-// Resume is Hello for a guest that said its hello to another Conn, such as one restored from a snapshot: it asks for a
-// new hello and drops what the guest says before. Call it before anything else.
-func (c *Conn) Resume(ctx context.Context) (*Hello, error) {
-	got := make(chan *Hello, 1)
-	c.mu.Lock()
-	c.resumed = got
-	c.mu.Unlock()
-	if _, err := c.send(ctx, TypeResume, nil); err != nil {
-		return nil, err
-	}
-	select {
-	case h := <-got:
-		return h, nil
-	case <-c.dead:
-		return nil, c.reason()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
 // Done waits for the guest's last event. It returns nil only if the guest said done.
 func (c *Conn) Done(ctx context.Context) (Done, error) {
 	if err := c.wait(ctx, c.done); err != nil {
@@ -115,10 +116,10 @@ func (c *Conn) Poweroff(ctx context.Context) (Done, error) { return c.end(ctx, T
 func (c *Conn) Reboot(ctx context.Context) (Done, error) { return c.end(ctx, TypeReboot) }
 
 func (c *Conn) end(ctx context.Context, t Type) (Done, error) {
-	if _, err := c.send(ctx, t, nil); err != nil {
+	if sent, err := c.send(ctx, t, nil); !sent {
 		return Done{}, err
 	}
-	return c.Done(ctx)
+	return c.Done(ctx) // the guest may be gone before the writer knows that it has written
 }
 
 // Signal sends a signal to the process group of the running command.

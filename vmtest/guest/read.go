@@ -23,6 +23,8 @@ func (c *Conn) read() {
 		var p *ProtocolError
 		var a *AgentError
 		switch {
+		case errors.Is(err, ErrTruncated): // whatever ended the guest did not wait for the end of the frame
+			err = fmt.Errorf("%w: %w", ErrEarlyEnd, ErrTruncated)
 		case errors.As(err, &p), errors.As(err, &a):
 		case c.isDone():
 			err = ErrDone // however the transport words its end
@@ -62,9 +64,9 @@ func (c *Conn) handle(f Frame) error {
 
 func (c *Conn) dispatch(f Frame) error {
 	c.mu.Lock()
-	run, resumed, greeted := c.run, c.resumed, c.first != nil
+	run, greeted := c.run, c.first != nil
 	c.mu.Unlock()
-	if resumed != nil && f.Type != TypeHello && !greeted {
+	if c.resumes && !greeted && f.Type != TypeHello {
 		return nil // said before the resume reached the guest
 	}
 	switch {
@@ -122,7 +124,7 @@ func (c *Conn) dispatch(f Frame) error {
 	return nil
 }
 
-// greet takes a hello: the first, or the one that Resume asked for.
+// greet takes the one hello.
 func (c *Conn) greet(f Frame) error {
 	h := new(Hello)
 	if err := decode(f, h); err != nil {
@@ -133,20 +135,15 @@ func (c *Conn) greet(f Frame) error {
 	}
 	c.mu.Lock()
 	first := c.first == nil
-	resumed := c.resumed
 	if first {
 		c.first = h
-		close(c.hello)
 	}
-	c.resumed = nil
 	c.mu.Unlock()
-	if !first && resumed == nil {
+	if !first {
 		return fmt.Errorf("%w: second hello", ErrState)
 	}
-	if resumed != nil {
-		resumed <- h
-	}
 	c.setBeat(Heartbeat{Clock: h.Now})
+	close(c.hello)
 	return nil
 }
 

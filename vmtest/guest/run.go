@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -37,10 +38,10 @@ type running struct {
 	credits chan int
 	exited  chan struct{} // closed by the reader after exit
 	exit    *Exit
+	dropped atomic.Bool // Run returns: call no handler any more. Set with mu held.
 
 	mu        sync.Mutex // held while a handler is called
 	stdio     Stdio
-	dropped   bool // Run has returned: call no handler any more
 	err       error
 	started   bool
 	file      *File
@@ -130,10 +131,7 @@ func (c *Conn) claim(ctx context.Context, r *running) error {
 			return nil
 		}
 		c.mu.Unlock()
-		before.mu.Lock()
-		dropped := before.dropped
-		before.mu.Unlock()
-		if !dropped {
+		if !before.dropped.Load() { // and its mutex is not waited for: this may be one of its handlers
 			return ErrBusy
 		}
 		if err := c.wait(ctx, before.exited); err != nil {
@@ -154,7 +152,7 @@ func (c *Conn) release(r *running) {
 func (r *running) drop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dropped = true
+	r.dropped.Store(true)
 	r.abandonFile()
 }
 
@@ -176,7 +174,7 @@ func (c *Conn) event(r *running, f Frame) error {
 			return fmt.Errorf("%w: second start", ErrState)
 		}
 		r.started = true
-		if r.stdio.Started != nil && !r.dropped {
+		if r.stdio.Started != nil && !r.dropped.Load() {
 			r.stdio.Started(v)
 		}
 	case TypeStdout:
@@ -188,7 +186,7 @@ func (c *Conn) event(r *running, f Frame) error {
 		if err := decode(f, &v); err != nil {
 			return err
 		}
-		if r.stdio.Test != nil && !r.dropped {
+		if r.stdio.Test != nil && !r.dropped.Load() {
 			r.stdio.Test(v)
 		}
 	case TypeBench:
@@ -196,7 +194,7 @@ func (c *Conn) event(r *running, f Frame) error {
 		if err := decode(f, &v); err != nil {
 			return err
 		}
-		if r.stdio.Bench != nil && !r.dropped {
+		if r.stdio.Bench != nil && !r.dropped.Load() {
 			r.stdio.Bench(v)
 		}
 	case TypeFile:
@@ -235,7 +233,7 @@ func (c *Conn) event(r *running, f Frame) error {
 		c.release(r)
 		close(r.exited)
 	}
-	if failed == nil && r.err != nil && !r.dropped {
+	if failed == nil && r.err != nil && !r.dropped.Load() {
 		// Nobody takes the output any more. The reader must not wait for the writer.
 		go c.signal(context.Background(), r, syscall.SIGKILL)
 	}
@@ -243,7 +241,7 @@ func (c *Conn) event(r *running, f Frame) error {
 }
 
 func (r *running) write(w io.Writer, b []byte) {
-	if w == nil || r.dropped || r.err != nil {
+	if w == nil || r.dropped.Load() || r.err != nil {
 		return
 	}
 	if _, err := w.Write(b); err != nil {
@@ -264,7 +262,7 @@ func (r *running) openFile(f Frame) error {
 	}
 	v.Mode &= 0o777
 	r.file = &v
-	if r.dropped || r.err != nil {
+	if r.dropped.Load() || r.err != nil {
 		return nil
 	}
 	w, err := r.stdio.File(v)
