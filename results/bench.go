@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchunit"
@@ -85,7 +87,8 @@ func (p *benchParser) parse(line string) error {
 		return p.result(line)
 	}
 	if name, ok := strings.CutPrefix(line, "--- SKIP: Benchmark"); ok {
-		p.ended = append(p.ended, strings.Fields(name + " ")[0])
+		name, _, _ = strings.Cut(name, " ")
+		p.ended = append(p.ended, name)
 		return nil
 	}
 	if strings.HasPrefix(line, "Unit ") {
@@ -133,6 +136,9 @@ func (p *benchParser) result(line string) error {
 	if name == "" || res.Iters <= 0 {
 		return p.errorf(line, "a benchmark line needs a name and a positive iteration count")
 	}
+	if !isPrintable(name) {
+		return p.errorf(line, "the name is no text")
+	}
 	p.ended = append(p.ended, name)
 	seen := make(map[string]bool)
 	for _, v := range res.Values {
@@ -140,6 +146,9 @@ func (p *benchParser) result(line string) error {
 		_, unit := benchunit.Tidy(1, v.Unit)
 		if math.IsNaN(v.Value) || math.IsInf(v.Value, 0) {
 			return p.errorf(line, "%s is %v, no measurement", unit, v.Value)
+		}
+		if !isPrintable(unit) {
+			return p.errorf(line, "a unit is no text")
 		}
 		if seen[unit] {
 			return p.errorf(line, "%s is given twice", unit)
@@ -150,6 +159,10 @@ func (p *benchParser) result(line string) error {
 		b.Iters = append(b.Iters, res.Iters)
 	}
 	return nil
+}
+
+func isPrintable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
 func (p *benchParser) metric(name, unit string) *Benchmark {

@@ -4,7 +4,6 @@ package mail_test
 
 import (
 	"bytes"
-	netmail "net/mail"
 	"os"
 	"strings"
 	"testing"
@@ -40,6 +39,7 @@ var cases = map[string][]change{
 		{author: patches.Person{Name: "J. Random Hacker", Email: "jr@example.org"}, write: map[string]string{"a.c": "5\n"}, subject: "a: full stop"},
 	},
 	"names": {
+		{author: patches.Person{Name: zoe.Name, Email: zoe.Address}, write: map[string]string{"a.c": "z\n"}, subject: "a: the sender"},
 		{author: patches.Person{Name: `Jane "JD" Doe`, Email: "jd@example.org"}, write: map[string]string{"a.c": "3\n"}, subject: "a: quotes"},
 		{author: patches.Person{Name: `Jörg "J" Ö`, Email: "jo@example.org"}, write: map[string]string{"a.c": "4\n"}, subject: "a: both"},
 		{author: patches.Person{Name: strings.Repeat("Ünt ", 11) + "End", Email: "u@example.org"}, write: map[string]string{"a.c": "6\n"}, subject: "a: long name"},
@@ -81,7 +81,7 @@ var cases = map[string][]change{
 func history(t testing.TB, changes []change) (*repo, *patches.Series) {
 	t.Helper()
 	r := newRepo(t)
-	r.commit(change{write: map[string]string{"a.c": "1\n2\n3\n", "big.c": numbered("line", 1, 200)}, subject: "base"})
+	r.commit(change{write: map[string]string{"a.c": "1\n2\n3\n", "big.c": numbered("line", 1, 200), "rows": longLines("middle", "start")}, subject: "base"})
 	r.git("tag", "base")
 	for _, c := range changes {
 		r.commit(c)
@@ -97,7 +97,7 @@ func history(t testing.TB, changes []change) (*repo, *patches.Series) {
 var options = map[string]mail.Options{
 	"default": {},
 	"sender":  {From: jane},
-	"unicode": {From: netmail.Address{Name: "Zoë (the) Sender", Address: "zoe@example.org"}, Revision: 12},
+	"unicode": {From: zoe, Revision: 12},
 }
 
 // git am of the thread gives the commits that the patches were made of: trees, authors and messages, byte for byte.

@@ -193,4 +193,16 @@ func numbered(prefix string, from, to int) string {
 	return b.String()
 }
 
-var jane = netmail.Address{Name: "Jane Sender", Address: "jane@example.org"}
+// longLines are lines of about 175 bytes, of which the last part may be changed.
+func longLines(middle, end string) string {
+	var b strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&b, "%s %d %s %d %s\n", strings.Repeat("x", 100), i, strings.Repeat(middle, 10), i, end)
+	}
+	return b.String()
+}
+
+var (
+	jane = netmail.Address{Name: "Jane Sender", Address: "jane@example.org"}
+	zoe  = netmail.Address{Name: `Zoë "the" Sender`, Address: "zoe@example.org"}
+)

@@ -76,13 +76,13 @@ func TestWireForm(t *testing.T) {
 }
 
 func TestParseForeign(t *testing.T) {
-	text := "\n\nFrom a Mon Sep 17 00:00:00 2001\nFrom: A <a@b.c>\nSubject: =?iso-8859-1?q?caf=E9?=\n\nFrom here\n>From there\n\n" +
+	text := "\n\nFrom a Mon Sep 17 00:00:00 2001\nFrom: A <a@b.c>\nSubject: =?iso-8859-1?q?caf=E9?=\n\nFrom here\n>From there\nFrom 10:11:12 on it ran\nFrom 10:11:12 89\nFrom x y1:12 1999\n\n" +
 		"From b Thu Jan  1 00:00:00 1970\nFrom: b@b.c\nSubject: two\n  folded\nTo: x@y.z,\n y@y.z\nContent-Type: text/plain; charset=us-ascii\n\nlast"
 	got, err := mail.Parse(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[0].Subject != "café" || got[0].Body != "From here\n>From there\n" || got[0].Line != 4 ||
+	if len(got) != 2 || got[0].Subject != "café" || got[0].Body != "From here\n>From there\nFrom 10:11:12 on it ran\nFrom 10:11:12 89\nFrom x y1:12 1999\n" || got[0].Line != 4 ||
 		got[1].Subject != "two folded" || got[1].Body != "last" || len(got[1].To) != 2 {
 		t.Errorf("Parse = %+v, %+v", got[0], got[1])
 	}

@@ -96,6 +96,10 @@ func TestStat(t *testing.T) {
 			{rename: [][2]string{{"big.c", "dir/small.c"}}, write: map[string]string{"dir/small.c": "top\n" + numbered("line", 1, 200)}, subject: "a"},
 			{write: map[string]string{"dir/small.c": "top\n" + numbered("line", 1, 150)}, subject: "b"},
 		},
+		"rename-long-lines": {
+			{rename: [][2]string{{"rows", "longer"}}, write: map[string]string{"longer": longLines("middle", "end")}, subject: "a"},
+			{write: map[string]string{"longer": longLines("middle", "finish")}, subject: "b"},
+		},
 		"rename-and-back": {
 			{rename: [][2]string{{"big.c", "c"}}, subject: "a"},
 			{rename: [][2]string{{"c", "big.c"}}, write: map[string]string{"x": "x\n"}, subject: "b"},
