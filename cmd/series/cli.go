@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,7 +21,8 @@ import (
 type cli struct {
 	Work    string           `placeholder:"DIR" help:"Folder for sources, trees, builds and runs (default: series in the user's cache folder)."`
 	Patches string           `default:"patches" placeholder:"DIR" help:"Folder that holds the series (default: ${default})."`
-	Configs string           `placeholder:"DIR" help:"Folder that holds the config fragments (default: configs beside the patches folder)."`
+	Root    string           `placeholder:"DIR" help:"Folder that the series' test packages are relative to (default: the one that holds the patches folder)."`
+	Configs string           `placeholder:"DIR" help:"Folder that holds the config fragments (default: configs in the root folder)."`
 	Base    string           `placeholder:"SPEC" help:"Kernel to put the series on instead of the one that it names: debian:linux-source-X.Y, git:PATH-OR-URL#REV, tar:PATH-OR-URL or dir:PATH."`
 	JSON    bool             `name:"json" help:"Print data as JSON."`
 	Quiet   bool             `short:"q" help:"No progress on standard error."`
@@ -134,8 +134,13 @@ func (a *app) configs() string {
 	return filepath.Join(a.root(), "configs")
 }
 
-// root is the folder that series.toml's paths of tests are relative to: the one that holds the patches folder.
-func (a *app) root() string { return filepath.Dir(filepath.Clean(a.cli.Patches)) }
+// root is the folder that series.toml's paths of tests are relative to.
+func (a *app) root() string {
+	if a.cli.Root != "" {
+		return a.cli.Root
+	}
+	return filepath.Dir(filepath.Clean(a.cli.Patches))
+}
 
 // printJSON prints v on standard output.
 func (a *app) printJSON(v any) error {
@@ -143,12 +148,4 @@ func (a *app) printJSON(v any) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
-}
-
-// errNoSpace reminds of the one thing that mends a full disk.
-func withHint(err error, is error, hint string) error {
-	if err != nil && errors.Is(err, is) {
-		return fmt.Errorf("%w; %s", err, hint)
-	}
-	return err
 }

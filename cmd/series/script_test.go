@@ -30,6 +30,9 @@ func TestScript(t *testing.T) {
 			return os.CopyFS(filepath.Join(env.WorkDir), os.DirFS("testdata/house"))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"toolchain": cmdToolchain,
+			"appears":   cmdAppears,
+			"gone":      cmdGone,
 			// status N series ARGS... runs series and checks its exit status.
 			"status": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {
