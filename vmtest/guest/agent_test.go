@@ -36,7 +36,8 @@ type rig struct {
 	*guest.Conn
 	cmd  *exec.Cmd
 	wire *wire
-	said *bytes.Buffer // what the agent printed, which would be on the console
+	gone chan struct{} // closed when the agent's process has ended
+	said *bytes.Buffer // what the agent printed, which would be on the console; look at it when it is gone
 }
 
 // A wire is our end of the socket. With keep it outlives the Conn that closes it, as a guest does that is saved.
@@ -76,7 +77,7 @@ func startAgent(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{cmd: exec.Command(exe, "-fd", "3"), wire: &wire{Conn: sock}, said: new(bytes.Buffer)}
+	r := &rig{cmd: exec.Command(exe, "-fd", "3"), wire: &wire{Conn: sock}, gone: make(chan struct{}), said: new(bytes.Buffer)}
 	r.cmd.ExtraFiles = []*os.File{theirs}
 	r.cmd.Env = append(os.Environ(), agentVar+"=1")
 	r.cmd.Stderr = r.said
@@ -84,17 +85,19 @@ func startAgent(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	theirs.Close()
+	go func() {
+		r.cmd.Wait()
+		close(r.gone)
+	}()
 	r.Conn = guest.NewConn(r.wire)
 	t.Cleanup(func() {
 		r.Close()
-		done := make(chan error, 1)
-		go func() { done <- r.cmd.Wait() }()
 		select {
-		case <-done:
+		case <-r.gone:
 		case <-time.After(10 * time.Second):
 			t.Error("the agent did not end when its host was gone")
 			r.cmd.Process.Kill()
-			<-done
+			<-r.gone
 		}
 	})
 	return r

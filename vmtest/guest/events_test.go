@@ -299,7 +299,7 @@ func TestAgentFails(t *testing.T) {
 	if !errors.As(err, &a) || !strings.Contains(a.Message, "bad magic") {
 		t.Errorf("Done = %v, want an AgentError about bad magic", err)
 	}
-	r.cmd.Wait()
+	<-r.gone
 	if s := r.said.String(); !strings.HasPrefix(s, "series-agent: guest protocol: ") {
 		t.Errorf("the agent printed %q", s)
 	}

@@ -328,6 +328,7 @@ func TestEnd(t *testing.T) {
 			if _, err := r.Done(ctx); err != nil {
 				t.Errorf("Done = %v", err)
 			}
+			<-r.gone
 			if s := r.said.String(); s != "" {
 				t.Errorf("the agent printed %q", s)
 			}
