@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/slowfile"
 )
 
 // rounds is how often a time is measured.
@@ -81,7 +84,46 @@ func TestRecordInMidSyscall(t *testing.T) {
 	r.lost()
 }
 
-// The same for io_uring: io_uring_enter opens a file itself, and then waits for something else.
+// A task's command line is the last but one record of its event, and to read it can take as long as whoever serves the
+// file it is in wants it to take: the records before it must not wait for that.
+func TestSlowCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, defaultLimit)
+	reader := r.auditd()
+	path := file(t)
+	server := r.spawn("slowfile", dir)
+	t.Cleanup(func() {
+		server.kill() // so that nobody waits for it any more
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	c := r.spawn("title", slowfile.Path(dir), path)
+	r.rule("always", "exit", []string{"openat"})
+	r.settle(reader)
+	from := reader.Len()
+	c.start()
+	called := time.Unix(0, int64(c.number()))
+	if line := server.line(); line != "asked" {
+		t.Fatalf("server said %q, want asked", line)
+	}
+	rec, ok := reader.Find(from, hard, func(rec audit.Record) bool { return rec.Type == audit.TypePath })
+	if !ok {
+		t.Errorf("no PATH record within %v, while the command line is being read", hard)
+	} else {
+		r.prompt("PATH records", []time.Duration{rec.At.Sub(called)})
+	}
+	server.start()
+	if line := c.line(); line != "done" {
+		t.Errorf("child said %q, want done", line)
+	}
+	c.wait()
+	r.settle(reader)
+	r.complete(r.records(reader, from), 1)
+	r.lost()
+}
+
+// A record of io_uring's that is none of an event's: io_uring_enter opens a file itself, and then waits for something else.
 func TestUringInMidSyscall(t *testing.T) {
 	r := newRig(t, defaultLimit)
 	reader := r.auditd()

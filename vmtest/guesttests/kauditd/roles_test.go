@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/slowfile"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/uring"
 )
 
@@ -44,6 +45,10 @@ func play(role string, args []string) error {
 		return nil
 	case "auditd":
 		return playAuditd(args)
+	case "slowfile":
+		return playSlowfile(args)
+	case "title":
+		return playTitle(args)
 	case "spin":
 		return playSpin()
 	case "listener":
@@ -118,6 +123,52 @@ func playAuditd(args []string) error {
 		}
 		fmt.Println(reader.Len())
 	}
+}
+
+// playSlowfile serves a slow file in DIR, which can be read once it is told to go.
+func playSlowfile(args []string) error {
+	s, err := slowfile.Mount(args[0])
+	if err != nil {
+		return err
+	}
+	told := make(chan error)
+	go func() { told <- ready() }()
+	return s.Serve(func() {
+		fmt.Println("asked")
+		if err := <-told; err != nil {
+			os.Exit(1)
+		}
+		close(told)
+	})
+}
+
+// playTitle takes the slow file SLOW for its command line, which the kernel logs, and opens PATH.
+func playTitle(args []string) error {
+	runtime.LockOSThread()
+	slow, path := args[0], args[1]
+	fd, err := unix.Open(slow, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	b, err := unix.Mmap(fd, 0, slowfile.Size, unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", slow, err)
+	}
+	start := uintptr(unsafe.Pointer(&b[0]))
+	for _, set := range [][2]uintptr{{unix.PR_SET_MM_ARG_START, start}, {unix.PR_SET_MM_ARG_END, start + slowfile.Size}} {
+		if err := unix.Prctl(unix.PR_SET_MM, set[0], set[1], 0, 0); err != nil {
+			return fmt.Errorf("set the command line: %w", err)
+		}
+	}
+	if err := ready(); err != nil {
+		return err
+	}
+	fmt.Println(time.Now().UnixNano())
+	if err := calls["openat"](path); err != nil {
+		return err
+	}
+	fmt.Println("done")
+	return nil
 }
 
 // playSpin keeps every CPU from being idle until it is killed, at a priority that gives way to everything else.

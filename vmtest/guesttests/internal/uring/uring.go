@@ -111,17 +111,17 @@ func (r *Ring) Open(path string, async bool) error {
 	return nil
 }
 
-// Enter submits n requests and waits until wait have ended.
+// Enter submits n requests and waits until wait results are there to be taken. A signal ends the system call earlier,
+// and Go's scheduler sends signals.
 func (r *Ring) Enter(n, wait int) error {
 	for {
 		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(n), uintptr(wait), enterGetEvents, 0, 0)
-		switch errno {
-		case 0:
-			return nil
-		case unix.EINTR:
-			n = 0
-		default:
+		if errno != 0 && errno != unix.EINTR {
 			return fmt.Errorf("io_uring_enter: %w", errno)
+		}
+		n = int(r.word(r.p.Sq.Tail).Load() - r.word(r.p.Sq.Head).Load())
+		if n == 0 && int(r.word(r.p.Cq.Tail).Load()-r.word(r.p.Cq.Head).Load()) >= wait {
+			return nil
 		}
 	}
 }
