@@ -203,3 +203,21 @@ func TestThis(t *testing.T) {
 		t.Errorf("ThisTool() = %+v", tool)
 	}
 }
+
+func TestReplacePaths(t *testing.T) {
+	r := trial()
+	c := &r.Cells[0]
+	c.Build.Image = "/home/me/work/obj/vmlinux"
+	c.Build.WarningsNew = []string{"/home/me/work/src/a.c:1: in file /home/me/work/src/b.h", "/home/me/workshop/x", "x/home/me/work"}
+	c.QEMU.Command = []string{"qemu", "-kernel", "/home/me/work/obj/vmlinux", "-chardev", "socket,path=/home/me/work,x=/home/me/.cache"}
+	r.ReplacePaths(map[string]string{"/home/me/work": "$WORK", "/home/me": "$HOME", "": "nothing"})
+	got := append([]string{c.Build.Image}, append(c.Build.WarningsNew, c.QEMU.Command...)...)
+	want := []string{"$WORK/obj/vmlinux", "$WORK/src/a.c:1: in file $WORK/src/b.h", "$HOME/workshop/x", "x/home/me/work",
+		"qemu", "-kernel", "$WORK/obj/vmlinux", "-chardev", "socket,path=$WORK,x=$HOME/.cache"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("ReplacePaths (-want +got):\n%s", d)
+	}
+	if !r.Started.Equal(trial().Started) {
+		t.Error("ReplacePaths changed the time")
+	}
+}
