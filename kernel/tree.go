@@ -36,6 +36,9 @@ type Tree struct {
 	step  func() // tests crash here
 }
 
+// testStep is called with each tree that is opened.
+var testStep func(*Tree)
+
 var treeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 
 // Tree opens the working tree of that name, and waits for whoever has it open. One that is not there is made from src;
@@ -49,6 +52,9 @@ func (s *Store) Tree(ctx context.Context, src *Source, name string) (*Tree, erro
 		return nil, fmt.Errorf("tree %s: %w", name, err)
 	}
 	t := &Tree{Dir: filepath.Join(s.Dir, "tree", name), Name: name, store: s, src: src, lock: lock, step: func() {}}
+	if testStep != nil {
+		testStep(t)
+	}
 	st, ok := readState(t.statePath())
 	if fi, err := os.Lstat(t.Dir); ok && err == nil && fi.IsDir() {
 		t.state = st
@@ -199,6 +205,9 @@ func (t *Tree) Set(ctx context.Context, files map[string]*patches.File) (rewritt
 				return nil, t.errorf(err)
 			}
 		}
+		if want.mode == 0 && have.mode == 0 && slices.Contains(t.state.Pending, name) {
+			t.prune(name) // whoever was killed may have made folders, or not yet removed them
+		}
 		if have != want {
 			wanted[name] = want
 			if have.mode == modeLink || want.mode == modeLink {
@@ -281,8 +290,8 @@ func (t *Tree) put(name string, want content, f *patches.File) (stamp, error) {
 	if err := t.makeRoom(name); err != nil {
 		return stamp{}, err
 	}
-	to := filepath.Join(t.Dir, name)
-	if err := os.Rename(tmp, to); err != nil {
+	t.step()
+	if err := os.Rename(tmp, filepath.Join(t.Dir, name)); err != nil {
 		return stamp{}, err
 	}
 	t.step()
@@ -325,10 +334,17 @@ func (t *Tree) remove(name string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	t.step()
+	t.prune(name)
+	return nil
+}
+
+// prune removes the folders above a path, as far as they are empty.
+func (t *Tree) prune(name string) {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		if syscall.Rmdir(filepath.Join(t.Dir, dir)) != nil { // of a link: ENOTDIR
-			break
+		err := syscall.Rmdir(filepath.Join(t.Dir, dir)) // of a link: ENOTDIR
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return
 		}
 	}
-	return nil
 }

@@ -280,12 +280,13 @@ func (s *Store) unpackLocked(ctx context.Context, b Base, strip bool, fill func(
 		return "", s.unpackError(b, err)
 	}
 	defer os.RemoveAll(tmp)
-	if err := os.Chmod(tmp, 0o755); err != nil {
+	top := filepath.Join(tmp, "new")
+	if err := os.Mkdir(top, 0o755); err != nil {
 		return "", s.unpackError(b, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	u := newUnpacker(ctx, tmp, b.String(), s.event)
+	u := newUnpacker(ctx, top, b.String(), s.event)
 	err = fill(u)
 	if err2 := u.wait(); err2 != nil {
 		// A failed write is the cause, and that the reader then stopped is not.
@@ -310,6 +311,11 @@ func (s *Store) unpackLocked(ctx context.Context, b Base, strip bool, fill func(
 	}
 	if err := syncFS(root); err != nil {
 		return "", s.unpackError(b, err)
+	}
+	if exists(s.src(hash)) { // without its manifest, so it is not to be trusted
+		if err := os.Rename(s.src(hash), filepath.Join(tmp, "old")); err != nil {
+			return "", s.unpackError(b, err)
+		}
 	}
 	if err := os.Rename(root, s.src(hash)); err != nil {
 		return "", s.unpackError(b, err)
