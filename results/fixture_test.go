@@ -76,7 +76,7 @@ func trialCell(arch string, patch int) results.Cell {
 	c.Benchmarks = []results.Benchmark{
 		{Name: "Openat-2", Unit: "wakeups/event", Values: wakeups, Iters: iters, Seeds: seeds},
 		{Name: "Openat-2", Unit: "wakeups/record", Values: perRecord, Iters: iters, Seeds: seeds},
-		{Name: "Openat-2", Unit: "lost-records", Values: []float64{0, 0, 0, 0, 0, 0}, Iters: iters, Seeds: seeds},
+		{Name: "Openat-2", Unit: "lost", Values: []float64{0, 0, 0, 0, 0, 0}, Iters: iters, Seeds: seeds},
 	}
 	return c
 }

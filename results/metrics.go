@@ -32,9 +32,9 @@ func layoutFor(key string, r *Run) layout {
 				continue
 			}
 			l.title = "Benchmark " + baseName(b.Name)
-			col := layoutColumn{b.Unit, value}
+			col := layoutColumn{unit: b.Unit}
 			if !slices.Contains(l.columns, col) {
-				l.columns = append(l.columns, col, layoutColumn{b.Unit, againstStock})
+				l.columns = append(l.columns, col, layoutColumn{unit: b.Unit, show: againstStock})
 			}
 		}
 	}
@@ -52,51 +52,110 @@ type metrics struct {
 	noise    bool // a change was not significant
 }
 
-// metricTable has a row for each architecture, patch and benchmark, in the columns that the layout chooses. Of the
-// benchmarks it takes those with the base name, or with "" all that have one of the units.
+// A row of a metric table.
+type metricRow struct {
+	arch, config, bench string
+	patch               int
+}
+
+// metricTable has a row for each architecture, benchmark and patch, in the columns that the layout chooses. Of the
+// benchmarks it takes those with the base name, or with "" all that have the unit of the first column.
 func metricTable(name string, r *Run, l layout, base string) (*Table, error) {
 	names := benchmarksOf(r, l, base)
+	patches := patchesOf(r)
+	columns, byPatch := l.columns, true
+	if len(names) > 1 && len(l.ends) > 0 && len(patches) > 1 {
+		columns, byPatch = l.ends, false
+	}
 	configs := distinct(r, func(c *Cell) string { return c.Config })
 	t := &Table{Name: name, Title: l.title}
-	t.Columns = []Column{{Head: "arch", Label: true}, {Head: "patch", Label: true}}
-	if len(configs) > 1 {
-		t.Columns = append(t.Columns, Column{Head: "config", Label: true})
+	labels := []struct {
+		head string
+		show bool
+		text func(metricRow) string
+	}{
+		{"arch", true, func(row metricRow) string { return row.arch }},
+		{"config", len(configs) > 1, func(row metricRow) string { return row.config }},
+		{"benchmark", len(names) > 1, func(row metricRow) string { return benchLabel(row.bench, names) }},
+		{"patch", byPatch, func(row metricRow) string { return patchName(row.patch) }},
 	}
-	if len(names) > 1 {
-		t.Columns = append(t.Columns, Column{Head: "benchmark", Label: true})
+	for _, label := range labels {
+		if label.show {
+			t.Columns = append(t.Columns, Column{Head: label.head, Label: true})
+		}
 	}
-	for _, c := range l.columns {
+	for _, c := range columns {
 		t.Columns = append(t.Columns, c.column())
 	}
 	m := &metrics{run: r, sureness: Confidence}
-	for _, arch := range distinct(r, func(c *Cell) string { return c.Arch }) {
-		for _, config := range configs {
-			for _, bench := range names {
-				for _, patch := range patchesOf(r) {
-					row := []string{arch, patchName(patch)}
-					if len(configs) > 1 {
-						row = append(row, config)
-					}
-					if len(names) > 1 {
-						row = append(row, bench)
-					}
-					for _, c := range l.columns {
-						cell, err := m.cell(arch, config, patch, bench, c)
-						if err != nil {
-							return nil, fmt.Errorf("table %s: %w", name, err)
-						}
-						row = append(row, cell)
-					}
-					t.Rows = append(t.Rows, row)
-				}
+	for _, row := range metricRows(r, configs, names, patches, byPatch) {
+		var cells []string
+		for _, label := range labels {
+			if label.show {
+				cells = append(cells, label.text(row))
 			}
 		}
+		for _, c := range columns {
+			cell, err := m.cell(row, c)
+			if err != nil {
+				return nil, fmt.Errorf("table %s: %w", name, err)
+			}
+			cells = append(cells, cell)
+		}
+		t.Rows = append(t.Rows, cells)
 	}
 	if !m.shown {
 		return nil, fmt.Errorf("table %s: %w in this run of %s", name, ErrNotMeasured, r.Series)
 	}
 	t.Notes = m.notes()
+	if !byPatch {
+		t.Notes = append(t.Notes, fmt.Sprintf("Patched: with patch %d, the last of this run.", patches[len(patches)-1]))
+	}
 	return t, nil
+}
+
+func metricRows(r *Run, configs, names []string, patches []int, byPatch bool) []metricRow {
+	if !byPatch {
+		patches = patches[len(patches)-1:]
+	}
+	var rows []metricRow
+	for _, arch := range distinct(r, func(c *Cell) string { return c.Arch }) {
+		for _, config := range configs {
+			for _, bench := range names {
+				for _, patch := range patches {
+					rows = append(rows, metricRow{arch, config, bench, patch})
+				}
+			}
+		}
+	}
+	return rows
+}
+
+// benchLabel shortens a benchmark's name to what tells it from the table's others: without the number of CPUs at its end
+// where all have the same, and without the base name where all have that in common.
+func benchLabel(name string, all []string) string {
+	cpus := func(s string) string {
+		if i := strings.LastIndexByte(s, '-'); i > 0 {
+			if _, err := strconv.Atoi(s[i+1:]); err == nil {
+				return s[i:]
+			}
+		}
+		return ""
+	}
+	same := func(part func(string) string) bool {
+		return !slices.ContainsFunc(all, func(s string) bool { return part(s) != part(name) })
+	}
+	label := name
+	if same(cpus) {
+		label = strings.TrimSuffix(label, cpus(name))
+	}
+	if same(baseName) {
+		label = strings.TrimPrefix(strings.TrimPrefix(label, baseName(name)), "/")
+	}
+	if label == "" {
+		return name
+	}
+	return label
 }
 
 func (c layoutColumn) column() Column {
@@ -111,6 +170,12 @@ func (c layoutColumn) column() Column {
 	case againstBefore:
 		col.Head, col.Unit = "step", c.unit
 	}
+	if c.head != "" {
+		col.Head, col.Unit = c.head, ""
+	}
+	if c.under != "" {
+		col.Unit = c.under
+	}
 	return col
 }
 
@@ -121,7 +186,7 @@ func benchmarksOf(r *Run, l layout, base string) []string {
 		for _, b := range r.Cells[i].Benchmarks {
 			wanted := strings.ToLower(baseName(b.Name)) == base
 			if base == "" {
-				wanted = slices.ContainsFunc(l.columns, func(c layoutColumn) bool { return c.unit == b.Unit })
+				wanted = b.Unit == l.columns[0].unit
 			}
 			if wanted && !slices.Contains(names, b.Name) {
 				names = append(names, b.Name)
@@ -161,10 +226,18 @@ func patchName(n int) string {
 	return strconv.Itoa(n)
 }
 
-func (m *metrics) cell(arch, config string, patch int, bench string, c layoutColumn) (string, error) {
-	cell := m.run.CellAt(arch, patch, config)
+// cell is the text of one cell; "" where the record has no figure for it.
+func (m *metrics) cell(row metricRow, c layoutColumn) (string, error) {
+	patch := row.patch
+	switch patches := patchesOf(m.run); c.at {
+	case stock:
+		patch = 0
+	case last:
+		patch = patches[len(patches)-1]
+	}
+	cell := m.run.CellAt(row.arch, patch, row.config)
 	if c.show == value {
-		b := cell.Metric(bench, c.unit)
+		b := cell.Metric(row.bench, c.unit)
 		if b == nil {
 			m.missing = true
 			return "", nil
@@ -180,10 +253,10 @@ func (m *metrics) cell(arch, config string, patch int, bench string, c layoutCol
 	if c.show == againstBefore {
 		reference = patch - 1
 	}
-	if patch == 0 && cell.Metric(bench, c.unit) != nil {
+	if patch == 0 && cell.Metric(row.bench, c.unit) != nil {
 		return "(base)", nil
 	}
-	cmp, err := Compare(m.run, m.run.CellAt(arch, reference, config), m.run, cell, bench, c.unit)
+	cmp, err := Compare(m.run, m.run.CellAt(row.arch, reference, row.config), m.run, cell, row.bench, c.unit)
 	if err != nil {
 		return "", err
 	}

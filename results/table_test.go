@@ -64,6 +64,36 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// With several benchmarks the chosen table has a row for each, stock beside patched.
+func TestTableEnds(t *testing.T) {
+	r := trial()
+	for i := range r.Cells {
+		c := &r.Cells[i]
+		var more []results.Benchmark
+		for _, name := range []string{"Wakeups/openat/cpus=same-2", "Wakeups/getppid/cpus=same-2", "Wakeups/openat/cpus=apart-2"} {
+			for _, b := range c.Benchmarks {
+				b.Name = name
+				more = append(more, b)
+			}
+		}
+		c.Benchmarks = append(more, results.Benchmark{Name: "Backlog/tasks=100-2", Unit: "lost", Values: []float64{0}})
+	}
+	encode(t, r)
+	table, err := results.TableFor("wakeups", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Rows) != 6 {
+		t.Errorf("%d rows, want one for each of 2 architectures and 3 benchmarks", len(table.Rows))
+	}
+	text, err := table.Text(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkWidth(t, text, results.Width)
+	golden(t, "table-ends.golden", text)
+}
+
 func checkWidth(t *testing.T, text string, width int) {
 	t.Helper()
 	for _, line := range strings.Split(text, "\n") {

@@ -22,16 +22,23 @@ func (e *UnknownTableError) Error() string {
 	return fmt.Sprintf("no table %q; there are %s", e.Name, strings.Join(e.Known, ", "))
 }
 
-// A layout chooses the metrics of a table. With it a table is an entry below and no code.
+// A layout chooses the metrics of a table. With it a table is an entry below and no code. It shows the benchmarks that
+// have the unit of its first column.
 type layout struct {
 	title   string
-	columns []layoutColumn
+	columns []layoutColumn // for a row of each architecture and patch
+	// ends are the columns where there are several benchmarks, each of which then has one row an architecture: with a row
+	// a patch as well nobody would read it to its end. Empty means that there is a row a patch nevertheless.
+	ends []layoutColumn
 }
 
-// A layoutColumn shows one unit of whatever benchmark has it: the figure itself, or its change.
+// A layoutColumn shows one unit: the figure itself, or its change.
 type layoutColumn struct {
-	unit string
-	show show
+	unit  string
+	show  show
+	at    at
+	head  string // what the column is called; "" makes it of the unit
+	under string // the second line of that
 }
 
 type show int
@@ -42,15 +49,34 @@ const (
 	againstBefore             // change from the previous patch
 )
 
+// at says of which kernel a figure is.
+type at int
+
+const (
+	theRow at = iota // the patch that the row is about
+	stock            // patch 0
+	last             // the record's last patch
+)
+
 // layouts are the tables that want other columns than all their metrics in turn.
 var layouts = map[string]layout{
 	"wakeups": {
 		title: "Wakeups of kauditd, and audit records lost",
 		columns: []layoutColumn{
-			{"wakeups/event", value},
-			{"wakeups/record", value},
-			{"lost-records", value},
-			{"wakeups/event", againstStock},
+			{unit: "wakeups/event"},
+			{unit: "wakeups/record"},
+			{unit: "lost", head: "records", under: "lost"},
+			{unit: "wakeups/event", show: againstStock, under: "per event"},
+		},
+		ends: []layoutColumn{
+			{unit: "wakeups/event", at: stock, head: "stock", under: "per event"},
+			{unit: "wakeups/event", at: last, head: "patched", under: "per event"},
+			{unit: "wakeups/event", at: last, show: againstStock},
+			{unit: "lost", at: last, head: "lost"},
+			{unit: "wakeups/record", at: stock, head: "stock", under: "per record"},
+			{unit: "wakeups/record", at: last, head: "patched", under: "per record"},
+			{unit: "wakeups/record", at: last, show: againstStock},
+			{unit: "lost", at: stock, head: "lost", under: "stock"},
 		},
 	},
 }
