@@ -156,7 +156,7 @@ func parseMessage(raw []byte) (*Message, error) {
 	}
 	kind, params, err := e.Header.ContentType()
 	if err != nil {
-		return nil, fmt.Errorf("Content-Type: %w", err)
+		return nil, fmt.Errorf("content type: %w", err)
 	}
 	if kind != "text/plain" {
 		return nil, fmt.Errorf("the message is %s, not text/plain", kind)
@@ -185,7 +185,7 @@ var numberForm = regexp.MustCompile(`^\[[^\]]*?\b([0-9]+)/([0-9]+)\]`)
 func (m *Message) readHeader(h *message.Header) error {
 	var err error
 	if m.Subject, err = h.Text("Subject"); err != nil {
-		return fmt.Errorf("Subject: %w", err)
+		return fmt.Errorf("subject: %w", err)
 	}
 	if n := numberForm.FindStringSubmatch(m.Subject); n != nil {
 		// A number too large for an int is no patch's; it stays 0.
@@ -197,7 +197,7 @@ func (m *Message) readHeader(h *message.Header) error {
 		return err
 	}
 	if len(from) != 1 {
-		return fmt.Errorf("From: %d addresses", len(from))
+		return fmt.Errorf("%d addresses in From", len(from))
 	}
 	m.From = from[0]
 	if m.To, err = addressList(h, "To"); err != nil {
@@ -208,7 +208,7 @@ func (m *Message) readHeader(h *message.Header) error {
 	}
 	if date := h.Get("Date"); date != "" {
 		if m.Date, err = netmail.ParseDate(date); err != nil {
-			return fmt.Errorf("Date: %w", err)
+			return fmt.Errorf("date: %w", err)
 		}
 	}
 	m.ID = strings.Trim(strings.TrimSpace(h.Get("Message-Id")), "<>")
