@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
 // A Branch says which branch is made, where, and on what.
@@ -197,10 +196,9 @@ func (b *builder) send(ctx context.Context, repo string) (undo func(), err error
 	if len(b.order) == 0 {
 		return func() {}, nil
 	}
-	var pack bytes.Buffer
-	sum, err := packfile.NewEncoder(&pack, b.store, false).Encode(b.order, 0)
+	pack, sum, err := b.encode()
 	if err != nil {
-		return nil, fmt.Errorf("encode pack: %w", err)
+		return nil, err
 	}
 	dir, err := gitPath(ctx, repo, "objects/pack")
 	if err != nil {
@@ -209,7 +207,7 @@ func (b *builder) send(ctx context.Context, repo string) (undo func(), err error
 	name := filepath.Join(dir, "pack-"+sum.String())
 	_, before := os.Lstat(name + ".idx")
 	cmd := git(repo, "index-pack", "--stdin", "--strict")
-	cmd.Stdin = &pack
+	cmd.Stdin = pack
 	out, err := cmd.Output(ctx)
 	undo = func() {
 		if errors.Is(before, fs.ErrNotExist) {
