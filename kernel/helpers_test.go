@@ -175,7 +175,13 @@ func gzipped(data []byte) []byte {
 
 func makeStore(t testing.TB) *Store {
 	t.Helper()
-	s, err := OpenStore(filepath.Join(t.TempDir(), "work"))
+	// In memory where there is such a file system: the tests make thousands of small files and wait for each on disk.
+	dir, err := os.MkdirTemp("/dev/shm", "series-test-")
+	if err != nil {
+		dir = t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s, err := OpenStore(filepath.Join(dir, "work"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,26 @@ type Lock struct {
 // Acquire waits for the lock on the file at path, which it makes if there is none, and which stays.
 func Acquire(ctx context.Context, path string) (*Lock, error) { return acquire(ctx, path, false) }
 
+// Try is Acquire without waiting: ErrBusy tells that somebody else has the lock.
+func Try(path string) (*Lock, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrBusy
+		}
+		return nil, err
+	}
+	return &Lock{File: f}, nil
+}
+
+// ErrBusy says that somebody else has the lock.
+var ErrBusy = errors.New("locked by another process")
+
 // AcquireTemp is Acquire for a file that goes when the lock is released.
 func AcquireTemp(ctx context.Context, path string) (*Lock, error) { return acquire(ctx, path, true) }
 
