@@ -83,7 +83,7 @@ func (s *session) close(ctx context.Context, exit *guest.Exit, err error) Verdic
 	case errors.As(err, &start):
 		return v.also(Fail, err.Error())
 	case errors.Is(err, ErrOutput):
-		return v.also(Fail, fmt.Sprintf("the program %v with more than %d MiB", err, s.job.Output/mib))
+		return v.also(Fail, fmt.Sprintf("the program %v with more than %d MiB", ErrOutput, s.job.Output/mib))
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
 		return v.also(Rig, "nobody reads the output: "+err.Error())
 	}

@@ -78,7 +78,7 @@ type TestResult struct {
 // A TestCase is one test of a binary.
 type TestCase struct {
 	Name    string  `json:"name"`
-	Action  string  `json:"action"`           // pass, fail or skip
+	Action  string  `json:"action"`           // pass, fail or skip; bench for a benchmark that ended
 	Elapsed float64 `json:"elapsed"`          // seconds of the guest
 	Output  string  `json:"output,omitempty"` // what it printed; the middle is left out where there is too much
 	Reason  string  `json:"reason,omitempty"` // why it failed, where it did not say so itself

@@ -110,6 +110,11 @@ func (j *Job) archive() (*initramfs.Archive, error) {
 		return nil, fmt.Errorf("job: %w", err)
 	}
 	for _, dir := range j.Folders {
+		if fi, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("job: %w", err)
+		} else if !fi.IsDir() {
+			return nil, fmt.Errorf("job: %s: not a directory", dir)
+		}
 		if err := a.AddTree(dir, dir, nil); err != nil {
 			return nil, fmt.Errorf("job: %w", err)
 		}

@@ -159,12 +159,13 @@ func (t *testRun) result(exit *guest.Exit) *TestResult {
 	if exit != nil {
 		res.Status, res.Elapsed = exit.Status, exit.Wall().Seconds()
 	}
-	for _, x := range t.conv.order {
-		x.Output = x.out.String()
+	for _, seen := range t.conv.order {
+		x := seen.TestCase
+		x.Output = seen.out.String()
 		switch x.Action {
-		case "pass", "bench":
-			x.Action = "pass"
+		case "pass":
 			res.Passed++
+		case "bench":
 		case "skip":
 			res.Skipped++
 		case "fail":
@@ -176,7 +177,7 @@ func (t *testRun) result(exit *guest.Exit) *TestResult {
 			}
 			res.Failed++
 		}
-		res.Tests = append(res.Tests, x.TestCase)
+		res.Tests = append(res.Tests, x)
 	}
 	return res
 }

@@ -125,14 +125,17 @@ func (c *converter) event(e *event) {
 	switch e.Action {
 	case "output":
 		t.out.add(e.Output)
-		c.benchLine(e.Output)
+		if c.benchLine(e.Output) {
+			t.Action = "bench" // there is no event that says so
+		}
 	case "pass", "fail", "skip", "bench":
 		t.Action, t.Elapsed = e.Action, e.Elapsed
 	}
 }
 
-// benchLine keeps what golang.org/design/14313-benchmark-format calls configuration and benchmark lines.
-func (c *converter) benchLine(line string) {
+// benchLine keeps what golang.org/design/14313-benchmark-format calls configuration and benchmark lines, and tells
+// whether it was one of the latter.
+func (c *converter) benchLine(line string) bool {
 	line = strings.TrimRight(line, "\n")
 	name, rest, ok := strings.Cut(line, ":")
 	config := ok && strings.HasPrefix(rest, " ") && (name == "goos" || name == "goarch" || name == "pkg" || name == "cpu")
@@ -141,6 +144,7 @@ func (c *converter) benchLine(line string) {
 	if config || result {
 		c.bench = append(c.bench, line)
 	}
+	return result
 }
 
 // unfinished names the tests that have started and not ended, the top-level ones where there are such.

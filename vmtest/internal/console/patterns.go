@@ -66,6 +66,7 @@ var patterns = []pattern{
 	{splat, "Unable to handle kernel", form(`Unable to handle kernel `)},
 	{splat, "Unrecoverable ", form(`Unrecoverable .*(?:exception|[Ee]xception .* at|at )`)},
 	{splat, "kernel tried to execute", form(`kernel tried to execute `)},
+	{splat, "Kernel attempted to", form(`Kernel attempted to \S+ user page`)},
 	{splat, "Fixing recursive fault", form(`Fixing recursive fault but reboot is needed`)},
 	{splat, "Bad kernel stack pointer", form(`Bad kernel stack pointer`)},
 
