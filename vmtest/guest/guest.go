@@ -121,7 +121,7 @@ type Terminal struct {
 
 // Shell returns the command that gives an interactive shell: u-root's gosh, on a pty.
 func Shell(t Terminal) Command {
-	return Command{Argv: []string{"/bbin/gosh", "-i"}, Terminal: &t}
+	return Command{Argv: []string{"/bbin/gosh"}, Terminal: &t}
 }
 
 // An Exit tells how a command ended. It is the last event of a command.

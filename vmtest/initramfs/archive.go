@@ -197,7 +197,7 @@ func (a *Archive) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	c := &cpio{w: w}
+	c := &writer{w: w}
 	for _, p := range paths {
 		if err := c.entry(p[1:], all[p]); err != nil {
 			return c.n, fmt.Errorf("write initramfs archive: %s: %w", p, err)
@@ -209,10 +209,10 @@ func (a *Archive) WriteTo(w io.Writer) (int64, error) {
 	return c.n, nil
 }
 
-// cpio writes the newc format: Documentation/driver-api/early-userspace/buffer-format.rst in the kernel. mkuimage has a
+// A writer writes the newc format: Documentation/driver-api/early-userspace/buffer-format.rst in the kernel. mkuimage has a
 // writer too, but that one copies through a buffer and finds out about sizes on the way; here they are known before, and
 // a file's data go from file to file inside the kernel.
-type cpio struct {
+type writer struct {
 	w   io.Writer
 	n   int64
 	ino uint32
@@ -236,7 +236,7 @@ const (
 	typeSymlink = 0o120000
 )
 
-func (c *cpio) entry(name string, e entry) error {
+func (c *writer) entry(name string, e entry) error {
 	mode := uint32(e.mode.Perm())
 	if e.mode&fs.ModeSticky != 0 {
 		mode |= 0o1000
@@ -260,14 +260,14 @@ func (c *cpio) entry(name string, e entry) error {
 	})
 }
 
-func (c *cpio) bytes(b []byte) (int64, error) {
+func (c *writer) bytes(b []byte) (int64, error) {
 	n, err := c.w.Write(b)
 	return int64(n), err
 }
 
 var errChanged = errors.New("file changed while it was read")
 
-func (c *cpio) record(name string, mode uint32, size int64, data func() (int64, error)) error {
+func (c *writer) record(name string, mode uint32, size int64, data func() (int64, error)) error {
 	c.ino++
 	links := 1
 	if mode&typeDir != 0 && mode&typeFile == 0 {

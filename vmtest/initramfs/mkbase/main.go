@@ -58,7 +58,10 @@ func build(goroot, goarch, out, tmp string, commands []string) error {
 		return err
 	}
 	return uimage.Create(llog.Default(),
-		uimage.WithEnv(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH(goarch), golang.WithGOROOT(goroot)),
+		// The default line editor of gosh asks the terminal for its colours and cursor, and waits for answers that not
+		// every terminal gives; what it links in costs every command 0.1 s under TCG.
+		uimage.WithEnv(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH(goarch), golang.WithGOROOT(goroot),
+			golang.WithBuildTag("goshliner")),
 		uimage.WithBusyboxCommands(commands...),
 		uimage.WithBaseArchive(base),
 		uimage.WithTempDir(tmp),
