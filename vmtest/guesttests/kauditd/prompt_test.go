@@ -61,8 +61,8 @@ func TestExcludedSyscall(t *testing.T) {
 	r.lost()
 }
 
-// A record of a syscall that does not end: the record must not wait for the end.
-func TestRecordInMidSyscall(t *testing.T) {
+// Seccomp logs before audit learns of the syscall, so its record belongs to no event; the syscall does not end.
+func TestRecordBeforeSyscall(t *testing.T) {
 	r := newRig(t, defaultLimit)
 	reader := r.auditd()
 	r.rule("always", "exit", []string{"clock_nanosleep"})
@@ -123,7 +123,7 @@ func TestSlowCommandLine(t *testing.T) {
 	r.lost()
 }
 
-// A record of io_uring's that is none of an event's: io_uring_enter opens a file itself, and then waits for something else.
+// A record in the middle of a syscall that does not end: io_uring_enter opens a file itself, and then waits for another.
 func TestUringInMidSyscall(t *testing.T) {
 	r := newRig(t, defaultLimit)
 	reader := r.auditd()

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -173,12 +174,13 @@ func playTitle(args []string) error {
 
 // playSpin keeps every CPU from being idle until it is killed, at a priority that gives way to everything else.
 func playSpin() error {
+	var spins atomic.Uint64
 	for range runtime.NumCPU() {
 		started := make(chan error)
 		go func() {
 			runtime.LockOSThread()
 			started <- unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}, 0)
-			for {
+			for spins.Add(1) > 0 { // never stops within anybody's patience
 			}
 		}()
 		if err := <-started; err != nil {

@@ -41,19 +41,16 @@ func (r Record) Event() string { return r.Stamp + ":" + strconv.FormatUint(uint6
 
 // Field returns the value of key= in a record, without quotes, and "" where there is none.
 func (r Record) Field(key string) string {
-	for rest := " " + r.Text; ; {
-		i := strings.Index(rest, " "+key+"=")
-		if i < 0 {
-			return ""
-		}
-		rest = rest[i+len(key)+2:]
-		if quoted, ok := strings.CutPrefix(rest, `"`); ok {
-			value, _, _ := strings.Cut(quoted, `"`)
-			return value
-		}
-		value, _, _ := strings.Cut(rest, " ")
+	_, rest, ok := strings.Cut(" "+r.Text, " "+key+"=")
+	if !ok {
+		return ""
+	}
+	if quoted, ok := strings.CutPrefix(rest, `"`); ok {
+		value, _, _ := strings.Cut(quoted, `"`)
 		return value
 	}
+	value, _, _ := strings.Cut(rest, " ")
+	return value
 }
 
 // parse makes a record of a datagram. The kernel's message length does not count the header (see the comment in
