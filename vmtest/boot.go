@@ -89,10 +89,11 @@ func (m *Machine) makeDir() (err error) {
 	return os.MkdirAll(m.Dir, 0o755)
 }
 
-// channels are our ends of the three sockets, and QEMU's.
+// channels are our ends of the three channels, and QEMU's.
 type channels struct {
-	qmp, events, console net.Conn
-	inherited            []*os.File // in the order of qmpFD, eventsFD, consoleFD
+	qmp, events net.Conn
+	console     *os.File
+	inherited   []*os.File // in the order of qmpFD, eventsFD, consoleFD
 }
 
 func openChannels() (c channels, err error) {
@@ -101,7 +102,7 @@ func openChannels() (c channels, err error) {
 			c.close()
 		}
 	}()
-	for _, ours := range []*net.Conn{&c.qmp, &c.events, &c.console} {
+	for _, ours := range []*net.Conn{&c.qmp, &c.events} {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return c, fmt.Errorf("socket pair: %w", err)
@@ -114,6 +115,11 @@ func openChannels() (c channels, err error) {
 			return c, fmt.Errorf("socket pair: %w", err)
 		}
 	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return c, err
+	}
+	c.console, c.inherited = r, append(c.inherited, w)
 	return c, nil
 }
 
@@ -127,10 +133,13 @@ func (c *channels) handOver() {
 
 func (c *channels) close() {
 	c.handOver()
-	for _, x := range []net.Conn{c.qmp, c.events, c.console} {
+	for _, x := range []net.Conn{c.qmp, c.events} {
 		if x != nil {
 			x.Close()
 		}
+	}
+	if c.console != nil {
+		c.console.Close()
 	}
 }
 
@@ -162,7 +171,7 @@ func (m Machine) launch(ctx context.Context, a arch) (_ *Guest, err error) {
 	}
 	ch.handOver()
 	m.Log.Debug("qemu started", "pid", g.proc.Pid(), "dir", m.Dir)
-	g.consoleConn = ch.console
+	g.consolePipe = ch.console
 	g.mon = qmp.New(ch.qmp, qmp.Options{Log: g.qmpLog})
 	g.pulse = &pulse{ReadWriteCloser: ch.events}
 	g.conn = guest.NewConn(g.pulse)

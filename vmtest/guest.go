@@ -5,7 +5,6 @@ package vmtest
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,7 @@ type Guest struct {
 	mon         *qmp.Monitor
 	conn        *guest.Conn
 	pulse       *pulse
-	consoleConn net.Conn
+	consolePipe *os.File
 	con         *console.Log
 
 	consoleLog, qmpLog, eventLog, qemuLog *logFile

@@ -71,8 +71,10 @@ const (
 	icountQuiet   = 5 * time.Second
 )
 
-// Descriptors that QEMU inherits: one end each of a socket pair, so that there is no path for anybody else to connect
-// to, no limit on its length, and nothing to wait for.
+// Descriptors that QEMU inherits, so that there is no path for anybody else to connect to, no limit on its length, and
+// nothing to wait for. QMP and events have an end of a socket pair each. The console has a pipe: QEMU writes byte by byte,
+// of which a socket holds a few hundred and a pipe 64 KiB; and when it would have to wait, the guest's serial port would
+// tell the guest how busy the host is.
 const (
 	qmpFD     = 3
 	eventsFD  = 4
@@ -164,7 +166,8 @@ func (m Machine) Args() ([]string, error) {
 		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control",
 		"-chardev", fmt.Sprintf("socket,id=events,fd=%d", eventsFD),
 		"-device", a.serial, "-device", "virtserialport,chardev=events,name=" + guest.PortName,
-		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", consoleFD), "-serial", "chardev:console",
+		"-add-fd", fmt.Sprintf("fd=%d,set=1", consoleFD),
+		"-chardev", "file,id=console,append=on,path=/dev/fdset/1", "-serial", "chardev:console",
 	}
 	if ic := m.Icount; ic != nil {
 		args = append(args,

@@ -357,3 +357,37 @@ func TestRealIcountHang(t *testing.T) {
 		wantVerdict(t, misbehave(t, m, "freeze"), Hang, "no heartbeat for 2s of the guest's time")
 	})
 }
+
+// Little endian is big endian's kernel with another toolchain: that it runs tests will do.
+func TestRealLittleEndian(t *testing.T) {
+	m := Machine{Arch: PPC64LE, Kernel: need.Kernel(t, "ppc64le"), Dir: t.TempDir(), Cache: testCache(t)}
+	leftovers(t)
+	res, err := Test(t.Context(), m, Job{Binary: testBinary(t, PPC64LE, "gotests"), Args: []string{"-test.run=TestPass"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%v; %+v", res.Verdict, res.Times)
+	wantVerdict(t, res.Verdict, Pass, "")
+	if res.Passed != 2 {
+		t.Errorf("%d tests passed, want 2", res.Passed)
+	}
+}
+
+// The same seed gives the same run, to the nanosecond of the guest's clock.
+func TestRealIcountRepeats(t *testing.T) {
+	onReal(t, func(t *testing.T, m Machine) {
+		m.Icount = &Icount{Seed: 7}
+		boot := func() time.Duration {
+			g := real(t, m)
+			defer g.Close()
+			return g.Hello().Boot
+		}
+		first, second := boot(), boot()
+		m.Icount = &Icount{Seed: 8}
+		other := boot()
+		t.Logf("agent started at %v, %v; with another seed at %v", first, second, other)
+		if first != second {
+			t.Errorf("the agent started at %v and at %v of the virtual clock", first, second)
+		}
+	})
+}

@@ -151,7 +151,7 @@ func (g *Guest) bringDown() {
 func (g *Guest) drain() {
 	// QEMU is gone and its ends of the sockets with it; but should anything have them still, it must not hold us.
 	deadline := time.Now().Add(lastWords)
-	g.consoleConn.SetReadDeadline(deadline)
+	g.consolePipe.SetReadDeadline(deadline)
 	select {
 	case <-g.conn.Ended():
 	case <-time.After(time.Until(deadline)):
@@ -164,7 +164,7 @@ func (g *Guest) drain() {
 	g.watchers.Wait()
 	g.mon.Close()
 	g.conn.Close()
-	g.consoleConn.Close()
+	g.consolePipe.Close()
 	g.con.Flush()
 }
 
@@ -195,7 +195,7 @@ func (g *Guest) evidence() evidence {
 
 // readConsole takes the console until its end.
 func (g *Guest) readConsole() {
-	io.CopyBuffer(struct{ io.Writer }{g.con}, g.consoleConn, make([]byte, 32<<10))
+	io.CopyBuffer(struct{ io.Writer }{g.con}, g.consolePipe, make([]byte, 32<<10))
 }
 
 // watchQMP shakes hands, and takes the machine's events until the end of the connection.

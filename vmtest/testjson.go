@@ -16,7 +16,10 @@ import (
 	"github.com/seriesrig/series/internal/run"
 )
 
-const maxTestOutput = 64 << 10 // bytes kept of what one test printed: half of it from the start, half from the end
+const (
+	maxTestOutput = 64 << 10 // bytes kept of what one test printed: half of it from the start, half from the end
+	maxLine       = 4 << 10  // bytes that a line of benchmark results may have
+)
 
 // test2json is where the Go installation has the converter, which recent releases build when it is first asked for.
 var test2json = sync.OnceValues(func() (string, error) {
@@ -47,6 +50,7 @@ type converter struct {
 	tests map[string]*tested
 	order []*tested
 	bench []string
+	part  string // of a line whose end has not come yet
 	// result is what the binary said of itself at its very end: pass, fail, skip, or nothing.
 	result string
 	other  output // what belongs to no test
@@ -135,8 +139,15 @@ func (c *converter) event(e *event) {
 
 // benchLine keeps what golang.org/design/14313-benchmark-format calls configuration and benchmark lines, and tells
 // whether it was one of the latter.
-func (c *converter) benchLine(line string) bool {
-	line = strings.TrimRight(line, "\n")
+func (c *converter) benchLine(text string) bool {
+	// The name of a benchmark comes before it runs, and its figures after: two pieces of one line.
+	c.part += text[:min(len(text), maxLine)]
+	if !strings.HasSuffix(c.part, "\n") {
+		c.part = c.part[max(0, len(c.part)-maxLine):]
+		return false
+	}
+	line := strings.TrimSuffix(c.part, "\n")
+	c.part = ""
 	name, rest, ok := strings.Cut(line, ":")
 	config := ok && strings.HasPrefix(rest, " ") && (name == "goos" || name == "goarch" || name == "pkg" || name == "cpu")
 	fields := strings.Fields(line)

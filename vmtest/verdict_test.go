@@ -201,3 +201,26 @@ func TestCloseIsIdempotent(t *testing.T) {
 		t.Errorf("a guest that was closed before its end: %v, want rig", v)
 	}
 }
+
+// Without a folder for them, the logs of a guest that passed are gone, and those of one that did not are kept.
+func TestTemporaryLogs(t *testing.T) {
+	for how, kept := range map[string]bool{"ok": false, "early": true, "hanginit": true} {
+		leftovers(t)
+		t.Setenv("TMPDIR", t.TempDir())
+		m := fakeMachine(t, how)
+		m.Dir = ""
+		v := live(t, m)
+		left, err := filepath.Glob(filepath.Join(os.TempDir(), "vmtest-*", "console.log"))
+		if err != nil || (len(left) > 0) != kept {
+			t.Errorf("%s: verdict %v, logs left %q, want them kept: %v", how, v, left, kept)
+		}
+		m.Dir = ""
+		res, err := Exec(t.Context(), m, Job{Binary: m.Kernel})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(res.Dir, "console.log")); (err == nil) != kept {
+			t.Errorf("%s: Exec's logs: %v, want them kept: %v", how, err, kept)
+		}
+	}
+}
