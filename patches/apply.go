@@ -18,7 +18,7 @@ import (
 // Apply applies patches in order, in memory: all or none. Only the files that they touch are read. A patch that does not
 // fit is an *ApplyError.
 func Apply(base Source, ps []*Patch) (*Result, error) {
-	a := &applier{source: base, base: map[string]*File{}, now: map[string]*File{}, drift: map[string]drift{}}
+	a := &applier{source: base, base: map[string]*File{}, now: map[string]*File{}, drift: map[string]int{}}
 	res := &Result{Patches: make([]Applied, 0, len(ps)), base: a.base}
 	for _, p := range ps {
 		done, err := a.patch(p)
@@ -34,7 +34,7 @@ type applier struct {
 	source Source
 	base   map[string]*File // what the source has; nil for nothing
 	now    map[string]*File // what is there after the patches so far
-	drift  map[string]drift // of the files that have been patched
+	drift  map[string]int   // by how much the last hunk of a file has moved
 }
 
 // get returns the file at a path as it is now, nil for none.
@@ -68,7 +68,7 @@ func (a *applier) get(name string) (*File, error) {
 func (a *applier) patch(p *Patch) (Applied, error) {
 	out := Applied{File: p.File, Hunks: []Hunk{}, Changed: map[string]*File{}}
 	written := make([]*File, len(p.Diff))
-	drifts := make([]drift, len(p.Diff))
+	drifts := make([]int, len(p.Diff))
 	for i, d := range p.Diff {
 		if !d.IsNew {
 			drifts[i] = a.drift[d.OldName]
@@ -83,7 +83,6 @@ func (a *applier) patch(p *Patch) (Applied, error) {
 	for _, d := range p.Diff {
 		if d.IsDelete || d.IsRename {
 			out.Changed[d.OldName], a.now[d.OldName] = nil, nil
-			delete(a.drift, d.OldName)
 		}
 	}
 	for i, d := range p.Diff {
@@ -103,7 +102,7 @@ func (a *applier) patch(p *Patch) (Applied, error) {
 }
 
 // file makes the new content of one file of a patch; it is nil for one that is deleted.
-func (a *applier) file(p *Patch, i int, by *drift) (*File, []Hunk, error) {
+func (a *applier) file(p *Patch, i int, by *int) (*File, []Hunk, error) {
 	d := p.Diff[i]
 	e := func(format string, args ...any) *ApplyError { return newApplyError(p, i, format, args...) }
 	if d.IsNew {
@@ -154,8 +153,8 @@ func (p *Patch) changesMode(i int) bool {
 }
 
 // placeAndApply places the hunks of a file and has gitdiff apply them there; it checks every line again. by is what is
-// known of how lines have moved, before and after.
-func placeAndApply(p *Patch, i int, data []byte, by *drift) ([]byte, []Hunk, error) {
+// known of how lines have moved, before and after it.
+func placeAndApply(p *Patch, i int, data []byte, by *int) ([]byte, []Hunk, error) {
 	d := p.Diff[i]
 	if len(d.TextFragments) == 0 {
 		return data, nil, nil
@@ -164,7 +163,7 @@ func placeAndApply(p *Patch, i int, data []byte, by *drift) ([]byte, []Hunk, err
 	if d.IsDelete {
 		name = d.OldName
 	}
-	f := &finder{lines: splitLines(data), drift: *by}
+	f := &finder{lines: splitLines(data), by: *by}
 	src := &lineSource{bytes.NewReader(data), f.lines}
 	var dst bytes.Buffer
 	dst.Grow(len(data) + 4096)
@@ -183,7 +182,7 @@ func placeAndApply(p *Patch, i int, data []byte, by *drift) ([]byte, []Hunk, err
 	if err := apply.Close(); err != nil {
 		return nil, nil, newApplyError(p, i, "%s: %v", name, err).because(err)
 	}
-	*by = f.drift
+	*by = f.by
 	return dst.Bytes(), hunks, nil
 }
 

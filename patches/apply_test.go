@@ -3,7 +3,6 @@
 package patches
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -112,8 +111,11 @@ func applied(t *testing.T, base Map, ps []*Patch) string {
 			t.Errorf("Apply on a map differs from one on a folder (-folder +map)\n%s", d)
 		}
 	}
-	committed := history(t, base, nil)
-	src, gerr := GitSource(context.Background(), Commit{committed.dir, "HEAD"}, ps)
+	bare := t.TempDir()
+	if err := fastImport(t.Context(), bare, dir, "base"); err != nil {
+		t.Fatal(err)
+	}
+	src, gerr := GitSource(t.Context(), Commit{bare, "HEAD"}, ps)
 	if gerr != nil {
 		t.Fatal(gerr)
 	}

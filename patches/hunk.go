@@ -15,11 +15,11 @@ import (
 // All its old lines must be there, byte for byte, and as in git a hunk that begins at line 1 fits only at the start of
 // the file, and one without context at its end fits only at the file's end.
 //
-// A hunk goes to the line that it names if it fits there and no hunk of the file has moved. Otherwise lines have moved,
-// and it goes to the only place where it fits after the hunk before it. Where it fits at several places, two rules must
-// agree on one: it has moved by as much as the hunk before it, which is what patch(1) tries first, and it is the nearest
-// to the line that the hunk names, which is what git apply takes. If they disagree, or if there is no hunk before it to
-// tell how far lines have moved, it is an error: repeated code makes that happen, and a guess would go unseen.
+// A hunk goes to the line that it names if it fits there and the hunk before it, in this patch or in an earlier one, has
+// not moved. Otherwise it goes to the only place where it fits after the hunk before it. Where it fits at several places,
+// two rules must agree on one: it has moved by as much as the hunk before it, which is what patch(1) tries first, and it
+// is the nearest to the line that the hunk names, which is what git apply takes. If they disagree it is an error:
+// repeated code makes that happen, and a guess would go unseen.
 //
 // So whatever is accepted here is what git apply and git am do, too.
 
@@ -30,13 +30,7 @@ type placed struct{ at, old, fresh int }
 type finder struct {
 	lines [][]byte // the file, each line with its newline
 	done  []placed
-	drift
-}
-
-// A drift is what is known of how the lines of a file have moved.
-type drift struct {
-	moved bool // some hunk of the file has, in this patch or in an earlier one
-	by    int  // by how much the last hunk did
+	by    int // by how much the hunk before has moved, which may be one of an earlier patch; 0 if there is none
 }
 
 func splitLines(data []byte) [][]byte {
@@ -104,7 +98,8 @@ func (f *finder) find(t *gitdiff.TextFragment) (at int, ok bool, places []int) {
 	if n := len(f.done); n > 0 {
 		from = f.done[n-1].at + f.done[n-1].old
 	}
-	if want >= from && old.fits(f.lines, want) && (!f.moved && f.consistent(t) || len(old.lines) == 0) {
+	sound := f.consistent(t)
+	if want >= from && old.fits(f.lines, want) && (f.by == 0 && sound || len(old.lines) == 0) {
 		return f.take(t, want), true, nil
 	}
 	if len(old.lines) == 0 { // nothing to recognise the place by
@@ -125,7 +120,7 @@ func (f *finder) find(t *gitdiff.TextFragment) (at int, ok bool, places []int) {
 	}
 	best := places[0]
 	if len(places) > 1 {
-		if best = want + f.by; !f.moved || !slices.Contains(places, best) {
+		if best = want + f.by; !sound || !slices.Contains(places, best) {
 			return 0, false, places
 		}
 	}
@@ -142,7 +137,6 @@ func (f *finder) find(t *gitdiff.TextFragment) (at int, ok bool, places []int) {
 func (f *finder) take(t *gitdiff.TextFragment, at int) int {
 	f.done = append(f.done, placed{at, int(t.OldLines), int(t.NewLines)})
 	f.by = at - stated(t)
-	f.moved = f.moved || f.by != 0
 	return at
 }
 
