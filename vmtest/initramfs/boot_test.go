@@ -75,11 +75,12 @@ func (v *vm) console(t *testing.T) string {
 	return string(read(t, filepath.Join(v.dir, "console")))
 }
 
-// monitor says a line to QEMU's monitor.
-func (v *vm) monitor(t *testing.T, line string) {
+// monitor says a line to QEMU's monitor and returns the answer, with what the terminal would show around it.
+func (v *vm) monitor(t *testing.T, line string) string {
 	t.Helper()
 	var c net.Conn
 	var err error
+	var got []byte
 	for range 500 { // QEMU makes its sockets one after the other
 		if c, err = net.Dial("unix", filepath.Join(v.dir, "monitor")); err == nil {
 			break
@@ -92,7 +93,6 @@ func (v *vm) monitor(t *testing.T, line string) {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(20 * time.Second))
 	io.WriteString(c, line+"\n")
-	var got []byte
 	b := make([]byte, 4096)
 	for bytes.Count(got, []byte("(qemu) ")) < 2 {
 		n, err := c.Read(b)
@@ -101,6 +101,7 @@ func (v *vm) monitor(t *testing.T, line string) {
 		}
 		got = append(got, b[:n]...)
 	}
+	return string(got)
 }
 
 // images are built once for all tests of this package, into the cache that SERIES_TEST_CACHE names where it is set.
@@ -132,7 +133,7 @@ func image(t *testing.T, arch string) string {
 
 func limit(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -380,7 +381,10 @@ func TestResume(t *testing.T) {
 			c.Close()
 
 			w := boot(t, arch, img, "-incoming", "exec:cat "+state)
-			w.monitor(t, "cont") // takes effect when all of the state is in
+			for !strings.Contains(w.monitor(t, "info status"), "VM status: paused\r") { // as it was when it was saved
+				time.Sleep(10 * time.Millisecond)
+			}
+			w.monitor(t, "cont")
 			d, h, err := guest.Resume(limit(t), w.conn)
 			if err != nil {
 				t.Fatalf("Resume = %v", err)
