@@ -109,7 +109,7 @@ func playQEMU(how string) int {
 	}
 	if p.is("orphan") {
 		// A child of QEMU's that holds the channels open, and takes SIGTERM for nothing.
-		c := exec.Command("/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+		c := exec.Command("/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done # "+orphanMark(os.Getppid()))
 		c.ExtraFiles = []*os.File{p.qmp, p.events, p.console}
 		c.Start()
 	}

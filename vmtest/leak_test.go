@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -17,10 +18,12 @@ import (
 // leftovers checks, at the end of a test, that no child, descriptor or goroutine of it is left.
 func leftovers(t testing.TB) {
 	t.Helper()
+	gc := debug.SetGCPercent(-1) // it would close the descriptors that were forgotten
 	before := inventory()
 	t.Cleanup(func() {
+		defer debug.SetGCPercent(gc)
 		var left []string
-		for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			if left = missing(inventory(), before); len(left) == 0 {
 				return
 			}
@@ -28,6 +31,9 @@ func leftovers(t testing.TB) {
 		t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
 	})
 }
+
+// orphanMark is in the command line of what a fake QEMU, started by a test, leaves behind.
+func orphanMark(test int) string { return fmt.Sprintf("vmtest-orphan-of-%d", test) }
 
 func missing(now, before []string) (left []string) {
 	have := map[string]int{}
@@ -46,13 +52,20 @@ func missing(now, before []string) (left []string) {
 // goroutines were started with.
 func inventory() (all []string) {
 	all = append(all, children(os.Getpid())...)
+	cmdlines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range cmdlines {
+		// Children of a QEMU that has gone are no longer ours.
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(orphanMark(os.Getpid()))) {
+			all = append(all, "orphan "+path)
+		}
+	}
 	fds, _ := filepath.Glob("/proc/self/fd/*")
 	for _, fd := range fds {
 		if to, err := os.Readlink(fd); err == nil && !strings.Contains(to, "/proc/") && !strings.HasPrefix(to, "anon_inode:") {
 			all = append(all, "descriptor "+to)
 		}
 	}
-	b := make([]byte, 1<<20)
+	b := make([]byte, 1<<18)
 	for _, stack := range bytes.Split(b[:runtime.Stack(b, true)], []byte("\n\n")) {
 		lines := strings.Split(string(stack), "\n")
 		last := lines[len(lines)-2:][0]
