@@ -116,7 +116,7 @@ func (a *app) open(ctx context.Context, id, verb string) (s *session, err error)
 		return nil, err
 	}
 	s.store.Log = a.log
-	s.store.Inherit = append(s.store.Inherit, s.lock.f)
+	s.store.Inherit = append(s.store.Inherit, s.lock.File)
 	s.show = newProgress(a.stderr, a.cli.Quiet)
 
 	st := s.show.stage("base", 1)
