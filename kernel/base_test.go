@@ -310,6 +310,9 @@ func TestReadFile(t *testing.T) {
 			t.Errorf("ReadFile(%q) = %v, want fs.ErrNotExist", name, err)
 		}
 	}
+	if _, err := src.ReadFile("scripts/dtc/arm/main.c"); err == nil || !strings.Contains(err.Error(), "scripts/dtc/arm is a symbolic link") {
+		t.Errorf("ReadFile through a link = %v, want that it is one", err)
+	}
 	for _, name := range []string{"../src", "/etc/passwd", "", ".", "kernel", "kernel/", "kernel//fork.c", "scripts/dtc/arm/main.c", "Makefile/x", "kernel/../Makefile"} {
 		if f, err := src.ReadFile(name); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("ReadFile(%q) = %v, %v, want an error that is not fs.ErrNotExist", name, f, err)

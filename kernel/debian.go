@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,21 +153,16 @@ func (a *apt) candidate(ctx context.Context) (deb, error) {
 	}
 	d, err := a.ask(ctx)
 	if errors.As(err, new(*BaseError)) && ctx.Err() == nil {
-		first := err
 		a.private = true
-		if d, err = a.ask(ctx); err != nil || a.stale() {
-			switch err2 := a.update(ctx); {
-			case err2 == nil:
-				d, err = a.ask(ctx)
-			case err != nil:
-				return deb{}, fmt.Errorf("%w; and apt-get update: %w", first, err2)
-			default:
+		if a.stale() {
+			if err2 := a.update(ctx); err2 != nil && !exists(filepath.Join(a.dir(), "updated")) {
+				return deb{}, fmt.Errorf("%w; and apt-get update: %w", err, err2)
+			} else if err2 != nil {
 				a.s.warn("apt's lists are old, and cannot be renewed", "base", a.b.String(), "cause", err2.Error())
 			}
 		}
-		if print, _ = aptFingerprint(a.dir()); err != nil {
-			return deb{}, err
-		}
+		d, err = a.ask(ctx)
+		print, _ = aptFingerprint(a.dir())
 	}
 	if err != nil {
 		return deb{}, err
@@ -212,9 +208,12 @@ func (a *apt) ask(ctx context.Context) (deb, error) {
 	return deb{Version: version, File: file, Sum: m[3]}, nil
 }
 
-// others names the packages that apt does know, for an error.
+// others names the packages or versions that apt does know, for an error.
 func (a *apt) others(ctx context.Context) string {
 	c := a.cmd("--names-only", "search", `^linux-source-[0-9.]+$`)
+	if a.b.Rev != "" {
+		c = a.cmd("madison", a.b.Name)
+	}
 	c.Name = "apt-cache"
 	out, err := c.Output(ctx)
 	if err != nil {
@@ -222,14 +221,18 @@ func (a *apt) others(ctx context.Context) string {
 	}
 	var names []string
 	for line := range strings.Lines(string(out)) {
-		if name, _, ok := strings.Cut(line, " - "); ok && name != a.b.Name {
+		if name, _, ok := strings.Cut(line, " - "); ok && a.b.Rev == "" && name != a.b.Name {
 			names = append(names, name)
+		}
+		if f := strings.Split(line, "|"); len(f) == 3 && a.b.Rev != "" {
+			names = append(names, strings.TrimSpace(f[1]))
 		}
 	}
 	if len(names) == 0 {
 		return ""
 	}
-	return "; it knows " + strings.Join(names, ", ")
+	slices.Sort(names)
+	return "; it knows " + strings.Join(slices.Compact(names), ", ")
 }
 
 // update fetches lists of our own.
