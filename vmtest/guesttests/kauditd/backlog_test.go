@@ -118,7 +118,7 @@ func TestManyTasksLowLimit(t *testing.T) {
 		limit       = 5 * time.Second
 	)
 	r := newRig(t, 8)
-	r.waitTime(limit + time.Second) // a task that is forgotten is let go then
+	r.waitTime(limit + time.Second)
 	reader := r.auditd()
 	c := r.load(load{Call: "openat", Path: file(t), Threads: tasks, Count: each})
 	r.rule("always", "exit", []string{"openat"})
@@ -139,7 +139,6 @@ func TestManyTasksLowLimit(t *testing.T) {
 func senders(t *testing.T) (*rig, []time.Duration) {
 	const tasks = 16
 	r := newRig(t, 4)
-	r.waitTime(3 * time.Second) // a sender that is forgotten is let go then
 	controls := make([]*audit.Control, tasks)
 	for i := range controls {
 		ctl, err := audit.NewControl()

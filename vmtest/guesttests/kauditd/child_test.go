@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -22,11 +21,11 @@ const roleVar = "SERIES_KAUDITD_ROLE"
 
 // A child is this binary in a process of its own, in a role. It says "ready" and waits to be told "go".
 type child struct {
-	rig  *rig
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Reader
-	errs bytes.Buffer
+	rig   *rig
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines chan string // closed when the child has nothing more to say
+	errs  bytes.Buffer
 }
 
 // spawn starts a child and returns when it is ready. It is killed at the end of the test.
@@ -36,7 +35,7 @@ func (r *rig) spawn(role string, args ...any) *child {
 	for i, a := range args {
 		words[i] = fmt.Sprint(a)
 	}
-	c := &child{rig: r, cmd: exec.Command("/proc/self/exe", words...)}
+	c := &child{rig: r, cmd: exec.Command("/proc/self/exe", words...), lines: make(chan string, 1000)}
 	c.cmd.Env = append(os.Environ(), roleVar+"="+role, "GOMAXPROCS=4")
 	c.cmd.Stderr = &c.errs
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -48,11 +47,17 @@ func (r *rig) spawn(role string, args ...any) *child {
 	if err != nil {
 		r.Fatal(err)
 	}
-	c.in, c.out = in, bufio.NewReader(out)
+	c.in = in
 	if err := c.cmd.Start(); err != nil {
 		r.Fatal(err)
 	}
 	r.Cleanup(c.kill)
+	go func() {
+		defer close(c.lines)
+		for said := bufio.NewScanner(out); said.Scan(); {
+			c.lines <- said.Text()
+		}
+	}()
 	if line := c.line(); line != "ready" {
 		r.Fatalf("%s said %q, want ready", role, line)
 	}
@@ -68,14 +73,22 @@ func (c *child) kill() {
 	c.cmd.Wait()
 }
 
+// patience is how long a child may be silent. A task that waits for the backlog is let go sooner.
+const patience = 10 * time.Second
+
 // line returns the next line that the child says.
 func (c *child) line() string {
 	c.rig.Helper()
-	line, err := c.out.ReadString('\n')
-	if err != nil {
-		c.rig.Fatalf("child %d: %v; %s", c.cmd.Process.Pid, err, c.errs.String())
+	select {
+	case line, ok := <-c.lines:
+		if !ok {
+			c.rig.Fatalf("child %d has ended; %s", c.cmd.Process.Pid, c.errs.String())
+		}
+		return line
+	case <-time.After(patience):
+		c.rig.Fatalf("child %d: not a word within %v; %d threads block", c.cmd.Process.Pid, patience, c.blocked())
 	}
-	return strings.TrimSuffix(line, "\n")
+	return ""
 }
 
 // number returns the number that the child says next.

@@ -76,21 +76,10 @@ func TestAllSyscallsOfAUser(t *testing.T) {
 	r.rule("always", "exit", nil, "uid="+strconv.Itoa(uid))
 	c := r.spawn("user", uid)
 	c.start()
-	lines := make(chan string)
-	go func() {
-		for {
-			line, err := c.out.ReadString('\n')
-			if err != nil {
-				close(lines)
-				return
-			}
-			lines <- line
-		}
-	}()
 	end := time.After(long)
 	for alive := 0; ; alive++ {
 		select {
-		case _, ok := <-lines:
+		case _, ok := <-c.lines:
 			if !ok {
 				t.Fatalf("the process ended: %s", c.errs.String())
 			}

@@ -24,6 +24,10 @@ const defaultLimit = 64
 // plentyLimit is one that a test does not reach.
 const plentyLimit = 1 << 16
 
+// forgotten is when a task that waits for the backlog, and that nobody wakes, is let go: so late that a test has seen it,
+// and not so late that the test takes a minute for each, as it would by default.
+const forgotten = 3 * time.Second
+
 // A rig is the audit subsystem in a known state, for one test.
 type rig struct {
 	testing.TB
@@ -53,6 +57,7 @@ func newRig(t testing.TB, limit int) *rig {
 	r.limit(plentyLimit)
 	r.drain()
 	r.limit(limit)
+	r.waitTime(forgotten)
 	r.before = r.status()
 	return r
 }
