@@ -5,7 +5,6 @@ package patches
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -43,11 +42,7 @@ func (a *applier) get(name string) (*File, error) {
 		return f, nil
 	}
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		f, ok := a.now[dir]
-		if ok && f != nil {
-			return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%s: %w", dir, syscall.ENOTDIR)}
-		}
-		if ok && a.base[dir] != nil { // a file in the base, gone now: the base has nothing below it
+		if f, ok := a.now[dir]; ok && f == nil && a.base[dir] != nil { // gone now, and the base has nothing below a file
 			a.base[name], a.now[name] = nil, nil
 			return nil, nil
 		}

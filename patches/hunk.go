@@ -98,8 +98,7 @@ func (f *finder) find(t *gitdiff.TextFragment) (at int, ok bool, places []int) {
 	if n := len(f.done); n > 0 {
 		from = f.done[n-1].at + f.done[n-1].old
 	}
-	sound := f.consistent(t)
-	if want >= from && old.fits(f.lines, want) && (f.by == 0 && sound || len(old.lines) == 0) {
+	if want >= from && old.fits(f.lines, want) && (f.by == 0 && f.consistent(t) || len(old.lines) == 0) {
 		return f.take(t, want), true, nil
 	}
 	if len(old.lines) == 0 { // nothing to recognise the place by
@@ -120,7 +119,7 @@ func (f *finder) find(t *gitdiff.TextFragment) (at int, ok bool, places []int) {
 	}
 	best := places[0]
 	if len(places) > 1 {
-		if best = want + f.by; !sound || !slices.Contains(places, best) {
+		if best = want + f.by; !slices.Contains(places, best) {
 			return 0, false, places
 		}
 	}
