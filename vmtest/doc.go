@@ -17,7 +17,7 @@
 //
 //	func (m Machine) Boot(ctx context.Context) (*Guest, error)           // *EndError when it never said hello
 //	func (g *Guest) Run(ctx context.Context, c guest.Command, s guest.Stdio) (*guest.Exit, error)
-//	func (g *Guest) End(ctx context.Context) Verdict                     // asks the agent for done, then QEMU to quit
+//	func (g *Guest) End(ctx context.Context) Verdict                     // asks the agent for done and QEMU to quit
 //	func (g *Guest) Wait() Verdict                                       // until it has ended
 //	func (g *Guest) Close() error                                        // at once; idempotent
 //	func (g *Guest) Conn() *guest.Conn

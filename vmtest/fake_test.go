@@ -136,10 +136,7 @@ func (p *player) serveQMP() {
 			return
 		}
 		ret := "{}"
-		switch {
-		case c.Execute == "query-cpus-fast":
-			ret = fmt.Sprintf(`[{"thread-id": %d}]`, os.Getpid())
-		case c.Execute == "quit" && p.is("noquit", "noterm"):
+		if c.Execute == "quit" && p.is("noquit", "noterm") {
 			continue
 		}
 		fmt.Fprintf(p.qmp, `{"return": %s, "id": %s}`+"\r\n", ret, c.ID)

@@ -39,8 +39,7 @@ type Guest struct {
 	stop     *ending // why we end it; the first reason stands
 	shutdown string  // the reason in QEMU's SHUTDOWN event
 	panicked bool
-	paused   bool  // by QMP
-	vcpus    []int // threads
+	paused   bool // by QMP
 	qmpErr   error
 	runtime  time.Duration // of the commands
 

@@ -45,9 +45,11 @@ func (h *heart) stop() {
 func (h *heart) beat(state *console.State) *ending {
 	g := h.g
 	g.mu.Lock()
-	paused, vcpus := g.paused, g.vcpus
+	paused := g.paused
 	g.mu.Unlock()
-	sample, err := clock.Look(g.proc.Pid(), vcpus)
+	// All of QEMU's threads, and not those of the virtual CPUs alone: the main loop has the guest's timers, and while it
+	// waits for a processor an idle CPU sleeps, and would seem to have all the time it wants.
+	sample, err := clock.Look(g.proc.Pid())
 	if err != nil {
 		return nil // it is about to end
 	}

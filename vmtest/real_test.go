@@ -265,6 +265,7 @@ func TestRealStopped(t *testing.T) {
 // the limit.
 func TestRealContention(t *testing.T) {
 	need.Tool(t, "taskset")
+	need.Tool(t, "chrt")
 	onReal(t, func(t *testing.T, m Machine) {
 		m.Quiet = 600 * time.Millisecond
 		g := real(t, m)
@@ -277,8 +278,9 @@ func TestRealContention(t *testing.T) {
 			}
 		}
 		pin(g.Pid())
-		if err := syscall.Setpriority(syscall.PRIO_PGRP, g.Pid(), 19); err != nil {
-			t.Fatal(err)
+		// Whoever only wakes up for a moment is let in ahead of others at nice 19 too, but not in the class for idle hosts.
+		if b, err := exec.Command("chrt", "-a", "--idle", "-p", "0", strconv.Itoa(g.Pid())).CombinedOutput(); err != nil {
+			t.Fatalf("chrt: %v\n%s", err, b)
 		}
 		var burners []*exec.Cmd
 		quench := func() {
@@ -289,17 +291,26 @@ func TestRealContention(t *testing.T) {
 			burners = nil
 		}
 		defer quench()
-		for range 12 {
-			b := exec.Command("/bin/sh", "-c", "while :; do :; done")
-			if err := b.Start(); err != nil {
-				t.Fatal(err)
+		burn := func(n int) {
+			for range n {
+				b := exec.Command("/bin/sh", "-c", "while :; do :; done")
+				if err := b.Start(); err != nil {
+					t.Fatal(err)
+				}
+				burners = append(burners, b)
+				pin(b.Process.Pid)
 			}
-			burners = append(burners, b)
-			pin(b.Process.Pid)
 		}
+		burn(8)
 		last, gap := time.Now(), time.Duration(0)
 		before := g.pulse.bytes.Load()
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		// For 5 s at least, and until the guest was silent for long enough to prove something.
+		more := time.Now().Add(5 * time.Second)
+		for start := time.Now(); time.Since(start) < 5*time.Second || gap < 2*m.Quiet && time.Since(start) < 40*time.Second; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(more) {
+				burn(8)
+				more = time.Now().Add(5 * time.Second)
+			}
 			if now := g.pulse.bytes.Load(); now != before {
 				before, last = now, time.Now()
 			}

@@ -205,7 +205,6 @@ func (g *Guest) watchQMP() {
 	err := g.mon.ConnectContext(ctx)
 	if err == nil {
 		close(g.ready)
-		g.findThreads(ctx)
 	}
 	cancel()
 	for err == nil {
@@ -225,21 +224,6 @@ func (g *Guest) watchQMP() {
 	g.mu.Lock()
 	g.qmpErr = err
 	g.mu.Unlock()
-}
-
-// findThreads asks which threads execute the guest.
-func (g *Guest) findThreads(ctx context.Context) {
-	var cpus []struct {
-		Thread int `json:"thread-id"`
-	}
-	if g.mon.Execute(ctx, "query-cpus-fast", nil, &cpus) != nil {
-		return // all threads count then
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, c := range cpus {
-		g.vcpus = append(g.vcpus, c.Thread)
-	}
 }
 
 func (g *Guest) machineEvent(e qmp.Event) {

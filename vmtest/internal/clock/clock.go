@@ -67,25 +67,22 @@ func (c *Clock) Advance(now time.Time, s Sample) time.Duration {
 // Total is the time that the guest had so far.
 func (c *Clock) Total() time.Duration { return c.total }
 
-// Look samples a process. Where tids is not empty only these of its threads count.
-func Look(pid int, tids []int) (Sample, error) {
+// Look samples a process and all its threads.
+func Look(pid int) (Sample, error) {
 	state, err := state(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return Sample{}, err
 	}
-	s := Sample{Stopped: state == 'T' || state == 't'}
-	if len(tids) == 0 {
-		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-		if err != nil {
-			return Sample{}, err
-		}
-		for _, e := range entries {
-			if tid, err := strconv.Atoi(e.Name()); err == nil {
-				tids = append(tids, tid)
-			}
-		}
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return Sample{}, err
 	}
-	for _, tid := range tids {
+	s := Sample{Stopped: state == 'T' || state == 't'}
+	for _, e := range entries {
+		tid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
 		if t, err := look(pid, tid); err == nil { // else it has ended, or the host's kernel keeps no such statistics
 			s.Threads = append(s.Threads, t)
 		}

@@ -65,7 +65,7 @@ func TestLook(t *testing.T) {
 		var s Sample
 		var err error
 		for range 100 {
-			if s, err = Look(c.Process.Pid, nil); err != nil {
+			if s, err = Look(c.Process.Pid); err != nil {
 				t.Fatal(err)
 			}
 			if s.Stopped == want {
@@ -80,7 +80,7 @@ func TestLook(t *testing.T) {
 	stopped(true)
 	c.Process.Signal(syscall.SIGCONT)
 	stopped(false)
-	if _, err := Look(1<<22+1, nil); err == nil {
+	if _, err := Look(1<<22 + 1); err == nil {
 		t.Error("Look at no process: no error")
 	}
 	if _, err := os.Stat("/proc/self/schedstat"); err != nil {
@@ -102,7 +102,7 @@ func TestLook(t *testing.T) {
 		}
 	}()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		s, err := Look(burners[0].Process.Pid, nil)
+		s, err := Look(burners[0].Process.Pid)
 		if err != nil || len(s.Threads) != 1 {
 			t.Fatalf("Look = %+v, %v; want one thread", s, err)
 		}
