@@ -216,6 +216,42 @@ func TestTreeMoves(t *testing.T) {
 	checkContent(t, tree.Dir, a)
 }
 
+// A process that is killed while it makes a tree anew must not leave the new files under the old id: they are older than
+// the objects that were made from the files before them.
+func TestTreeRepopulateCrash(t *testing.T) {
+	s := makeStore(t)
+	many := maps.Clone(fakeKernel)
+	for i := range 40 {
+		many[fmt.Sprintf("lib/f%d.c", i)] = "x"
+	}
+	from, to := fakeSource(t, s, many), fakeSource(t, s, fakeKernel)
+	for at := 0; at < 6; at++ {
+		tree := openTree(t, s, from)
+		set(t, tree)
+		id := tree.state.ID
+		tree.Close()
+		tree = openTree(t, s, to)
+		n := 0
+		tree.step = func() {
+			if n++; n > at {
+				panic(crash{})
+			}
+		}
+		func() {
+			defer func() { recover(); tree.Close() }()
+			tree.Set(t.Context(), nil)
+		}()
+		// Back on the first source, the old journal would find nothing to do in a folder that is not its own.
+		tree = openTree(t, s, from)
+		set(t, tree)
+		checkContent(t, tree.Dir, many)
+		if n > 0 && tree.state.ID == id {
+			t.Errorf("killed at %d: the tree was made anew and has the old id", at)
+		}
+		tree.Close()
+	}
+}
+
 type crash struct{}
 
 // Whatever step a process is killed at, the next Set gives the right tree, whether it is to the same state or another.
