@@ -32,6 +32,7 @@ func Test(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 	}
 	defer t.closeLogs()
 	exit, err := t.run(ctx)
+	t.conv.settleParents()
 	res := t.result(exit)
 	res.Verdict = t.verdict(s.close(ctx, exit, err), exit, err)
 	res.Times = s.times()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -156,6 +157,28 @@ func (c *converter) benchLine(text string) bool {
 		c.bench = append(c.bench, line)
 	}
 	return result
+}
+
+// settleParents ends the benchmarks that only have others below them: package testing prints no line of their own. One
+// with a benchmark below that has not ended has not ended either.
+func (c *converter) settleParents() {
+	for _, t := range slices.Backward(c.order) { // those below come later
+		if t.Action != "" || !strings.HasPrefix(t.Name, "Benchmark") {
+			continue
+		}
+		below, open := 0, 0
+		for _, sub := range c.order {
+			if strings.HasPrefix(sub.Name, t.Name+"/") {
+				below++
+				if sub.Action == "" {
+					open++
+				}
+			}
+		}
+		if below > 0 && open == 0 {
+			t.Action = "bench"
+		}
+	}
 }
 
 // unfinished names the tests that have started and not ended, the top-level ones where there are such.
