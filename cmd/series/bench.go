@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ type benchFlags struct {
 	Mode      string `enum:",wall,icount" default:"" help:"wall: the host's clock. icount: instructions, exact, one CPU (default: icount, or wall where the series wants several CPUs)."`
 	Seeds     int    `default:"8" placeholder:"K" help:"Boots in icount mode, with seeds 1 to K (default: ${default})."`
 	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
-	Benchtime string `default:"200x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
+	Benchtime string `default:"500x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
 }
 
 func (f *benchFlags) options(g guestOptions) (measureOptions, error) {
@@ -76,11 +77,18 @@ func (s *session) save(r *results.Run, record string) error {
 		dirs = append(dirs, record)
 	}
 	var written []string
-	for _, dir := range dirs {
+	for i, dir := range dirs {
+		out := r
+		if i > 0 {
+			var err error
+			if out, err = s.published(r); err != nil {
+				return err
+			}
+		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		jsonPath, txtPath, err := results.Save(dir, r)
+		jsonPath, txtPath, err := results.Save(dir, out)
 		if err != nil {
 			return err
 		}
@@ -91,6 +99,24 @@ func (s *session) save(r *results.Run, record string) error {
 	}
 	r.Results = written
 	return nil
+}
+
+// published is a copy of a record that does not tell on whose machine it was made.
+func (s *session) published(r *results.Run) (*results.Run, error) {
+	data, err := results.Encode(r)
+	if err != nil {
+		return nil, err
+	}
+	out, err := results.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{s.store.Dir: "$WORK"}
+	if home, err := os.UserHomeDir(); err == nil {
+		names[home] = "$HOME"
+	}
+	out.ReplacePaths(names)
+	return out, nil
 }
 
 // benchmarkTables names the tables of the record's figures: the ones that the cover letter has places for, or else one

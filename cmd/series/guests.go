@@ -31,9 +31,24 @@ type testBinary struct {
 	hash string // of its content
 }
 
-// testBinary builds a package's test binary. The file stays where it is from run to run, so that the go command finds
+// testBinary builds a package's test binary, once a session. The file stays where it is from run to run, so that the go command finds
 // out by itself that there is nothing to do.
 func (s *session) testBinary(ctx context.Context, arch kernel.Arch, pkg string) (testBinary, error) {
+	known := arch.Name + " " + pkg
+	if b, ok := s.binaries[known]; ok {
+		return b, nil
+	}
+	b, err := s.buildTestBinary(ctx, arch, pkg)
+	if err == nil {
+		if s.binaries == nil {
+			s.binaries = map[string]testBinary{}
+		}
+		s.binaries[known] = b
+	}
+	return b, err
+}
+
+func (s *session) buildTestBinary(ctx context.Context, arch kernel.Arch, pkg string) (testBinary, error) {
 	name := strings.Trim(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' {
 			return r

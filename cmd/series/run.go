@@ -5,7 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"time"
+
+	"github.com/seriesrig/series/internal/run"
 )
 
 // runCmd walks the whole way.
@@ -85,7 +88,18 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		for _, path := range r.Results {
 			fmt.Fprintf(a.stdout, "results  %s\n", path)
 		}
-		fmt.Fprintf(a.stdout, "took     %s\n", short(time.Since(started)))
+		fmt.Fprintf(a.stdout, "took     %s\n", ownShare(time.Since(started)))
 	}
 	return nil
+}
+
+// ownShare tells how long a run took, and how much of that was the program's own work: the time in which nothing that it
+// had started was running, and the CPU time of its own process, part of which is spent beside its children.
+func ownShare(took time.Duration) string {
+	own := took - run.Busy()
+	var self syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &self)
+	cpu := time.Duration(self.Utime.Nano() + self.Stime.Nano())
+	return fmt.Sprintf("%s; %s (%.1f %%) of it with no make, gcc or QEMU running; %s of CPU time (%.1f %%) in series itself",
+		short(took), short(own), 100*own.Seconds()/took.Seconds(), short(cpu), 100*cpu.Seconds()/took.Seconds())
 }

@@ -82,7 +82,8 @@ type session struct {
 	show    *progress
 	lock    *workLock
 
-	guestIDs map[string]guestID // by architecture
+	guestIDs map[string]guestID    // by architecture
+	binaries map[string]testBinary // by architecture and package
 }
 
 // open loads a series, takes the work folder, finds the base and applies the patches in memory.
