@@ -66,7 +66,7 @@ var (
 	// ld, of any target
 	ldForm = regexp.MustCompile(`^(?:\S*/)?(?:[a-z0-9_]+-linux-gnu-)?ld(?:\.bfd)?: (.*)$`)
 	// what ld says after "in function": FILE:(SECTION+OFFSET): undefined reference to ..., or FILE:LINE: with debug info
-	undefForm = regexp.MustCompile("^(?:(?:\\S*/)?(?:[a-z0-9_]+-linux-gnu-)?ld(?:\\.bfd)?: )?(\\S+?):(?:(\\d+)|\\(\\.?[^)]*\\)): ((?:undefined reference|multiple definition|relocation truncated).*)$")
+	undefForm = regexp.MustCompile(`^(?:(?:\S*/)?(?:[a-z0-9_]+-linux-gnu-)?ld(?:\.bfd)?: )?(\S+?):(?:(\d+)|\(\.?[^)]*\)): ((?:undefined reference|multiple definition|relocation truncated).*)$`)
 	// modpost: ERROR: modpost: MESSAGE; also depmod and checks of the headers
 	modpostForm = regexp.MustCompile(`^(ERROR|WARNING): (?:modpost: )?(.*)$`)
 	// objtool: FILE: warning: objtool: MESSAGE

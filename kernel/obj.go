@@ -25,7 +25,6 @@ import (
 type objDir struct {
 	dir   string
 	stamp objStamp
-	start time.Time // of the build that was interrupted, by the file system's clock; zero when none was
 }
 
 // An objStamp is on disk before make starts, and again when everything that make wrote is.

@@ -63,10 +63,7 @@ func (s *Store) Toolchain(ctx context.Context, a Arch) (*Toolchain, error) {
 
 // toolPaths finds all programs, by "NAME PATH" so that two lists can be compared.
 func toolPaths(a Arch) ([]string, error) {
-	names := slices.Clone(plainTools)
-	for _, t := range hostTools {
-		names = append(names, t)
-	}
+	names := slices.Concat(plainTools, hostTools)
 	for _, t := range crossTools {
 		names = append(names, a.Cross+t)
 	}

@@ -75,8 +75,6 @@ func (o *overtime) name() string {
 	return o.late
 }
 
-func (o *overtime) expired() bool { return o.name() != "" }
-
 // hit tells whether a test is the one that took too long, or one of its subtests.
 func (o *overtime) hit(test string) bool {
 	name := o.name()

@@ -17,7 +17,7 @@ type benchFlags struct {
 	Mode      string `enum:",wall,icount" default:"" help:"wall: the host's clock. icount: instructions, exact, one CPU (default: icount, or wall where the series wants several CPUs)."`
 	Seeds     int    `default:"8" placeholder:"K" help:"Boots in icount mode, with seeds 1 to K (default: ${default})."`
 	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
-	Benchtime string `default:"500x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
+	Benchtime string `default:"200x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
 }
 
 func (f *benchFlags) options(g guestOptions) (measureOptions, error) {
