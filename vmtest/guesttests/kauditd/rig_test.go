@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type rig struct {
 	ctl    *audit.Control
 	max    int // backlog limit
 	before *libaudit.AuditStatus
+	marks  int // messages sent by settle
 }
 
 // newRig starts from no rules, no auditd and empty queues. Whatever the test does to the audit subsystem is undone.
@@ -74,9 +76,7 @@ func (r *rig) clear() {
 func (r *rig) drain() {
 	r.Helper()
 	reader, end := r.connect()
-	if !reader.Quiet(30*time.Millisecond, 5*time.Second) {
-		r.Fatal("records come without end before the test has begun")
-	}
+	r.settle(reader)
 	end()
 }
 
@@ -178,22 +178,30 @@ func (r *rig) waited() time.Duration {
 	return duration(r.status().BacklogWaitTimeActual - r.before.BacklogWaitTimeActual)
 }
 
-// settle waits until the kernel has handed on all records.
+// settle waits until a reader has all that was logged before: it logs a message, and kauditd keeps the order.
 func (r *rig) settle(reader *audit.Reader) {
 	r.Helper()
-	if !reader.Quiet(50*time.Millisecond, 5*time.Second) {
-		r.Error("records come without end")
+	r.marks++
+	mark := fmt.Sprintf("settle=%d;", r.marks)
+	from := reader.Len()
+	if _, err := r.ctl.Message(mark); err != nil {
+		r.Fatal(err)
+	}
+	if _, ok := reader.Find(from, patience, func(rec audit.Record) bool {
+		return rec.Type == audit.TypeTrustedApp && strings.Contains(rec.Text, mark)
+	}); !ok {
+		r.Fatalf("a message did not come within %v, nor, maybe, what was logged before it", patience)
 	}
 }
 
-// records returns what a reader has got from place from on.
+// records returns what a reader has got from place from on, without messages from user space.
 func (r *rig) records(reader *audit.Reader, from int) []audit.Record {
 	r.Helper()
 	all, err := reader.Records()
 	if err != nil {
 		r.Errorf("read records: %v", err)
 	}
-	return all[from:]
+	return slices.DeleteFunc(slices.Clone(all[from:]), func(rec audit.Record) bool { return rec.Type == audit.TypeTrustedApp })
 }
 
 // wakeups traces kauditd for the rest of the test.

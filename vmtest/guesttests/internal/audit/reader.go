@@ -137,18 +137,3 @@ func (r *Reader) Find(from int, wait time.Duration, ok func(Record) bool) (Recor
 		}
 	}
 }
-
-// Quiet waits until no record has come for a while, at most for limit.
-func (r *Reader) Quiet(while, limit time.Duration) bool {
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
-		r.mu.Lock()
-		news := r.news
-		r.mu.Unlock()
-		select {
-		case <-news:
-		case <-time.After(while):
-			return true
-		}
-	}
-	return false
-}
