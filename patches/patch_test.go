@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seriesrig/series/internal/need"
 )
 
 const fullPatch = `From 0123456789abcdef0123456789abcdef01234567 Mon Sep 17 00:00:00 2001
@@ -97,6 +99,20 @@ func TestParseSubject(t *testing.T) {
 	}
 }
 
+func TestParsePerson(t *testing.T) {
+	for in, want := range map[string]Person{
+		"A U Thor <a@example.org>":                          {"A U Thor", "a@example.org"},
+		"a@example.org":                                     {"a@example.org", "a@example.org"},
+		`"Doe, Jane <x> Jr." <a@example.org>`:               {"Doe, Jane x Jr.", "a@example.org"},
+		`"  ,Jane;  Doe: " <a@example.org>`:                 {"Jane; Doe", "a@example.org"},
+		"=?iso-8859-1?q?J=F6rg?= =?utf-8?q?_=C3=9C?= <a@b>": {"Jörg Ü", "a@b"},
+	} {
+		if got, err := parsePerson(in); err != nil || got != want {
+			t.Errorf("parsePerson(%q) = %+v, %v, want %+v", in, got, err, want)
+		}
+	}
+}
+
 func TestParseTrailers(t *testing.T) {
 	for body, want := range map[string][]string{
 		"Prose.\n\nLink: x\nFixes: y\n":                             {"Link", "Fixes"},
@@ -176,6 +192,7 @@ var badPatches = map[string]struct{ old, new, want string }{
 	"cut at a hunk header":   {"@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n@@ -10,2 +10,3 @@ func\n ten\n+and a half\n eleven\n", "", `x.patch:10: a file's diff has --- and +++ lines and hunks, or none of them: truncated?`},
 	"a line too many":        {" three\n", " three\n+four\n", `x.patch:19: line after the diff belongs to no hunk: "+four"`},
 	"a line too few":         {"+zwei\n", "", `x.patch:18: hunk of line 14 does not fit its header: that counts 3 old and 3 new lines, and after 3 and 2 comes "@@ -10,2 +10,3 @@ func"`},
+	"miscounted":             {"@@ -1,3 +1,3 @@", "@@ -1,2 +1,3 @@", `x.patch:14: hunk does not fit its header: that counts 2 old and 3 new lines, it has 3 and 3`},
 	"bad hunk header":        {"@@ -1,3 +1,3 @@", "@@ -1,3 +1,a @@", `x.patch:14: bad hunk header`},
 	"huge hunk header":       {"@@ -1,3 +1,3 @@", "@@ -1,99999999999 +1,3 @@", `x.patch:14: bad hunk header`},
 	"line 0":                 {"@@ -1,3 +1,3 @@", "@@ -0,3 +0,3 @@", `x.patch:14: bad hunk header: lines are counted from 1`},
@@ -210,6 +227,7 @@ var badPatches = map[string]struct{ old, new, want string }{
 	"header out":           {"diff --git a/new.c b/new.c\nnew file mode 100644\nindex 0000000..3bd1f0e\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1,2 @@\n+alpha\n+beta\n", "diff --git a/../new.c b/../new.c\nold mode 100644\nnew mode 100755\n", `x.patch:23: path "../new.c" leads out of the tree`},
 	"rename out":           {"new file mode 100644\nindex 0000000..3bd1f0e\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1,2 @@\n+alpha\n+beta\n", "similarity index 100%\nrename from new.c\nrename to ../new.c\n", `x.patch:26: path "../new.c" leads out`},
 	"rename absolute":      {"new file mode 100644\nindex 0000000..3bd1f0e\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1,2 @@\n+alpha\n+beta\n", "similarity index 100%\nrename from /etc/passwd\nrename to x\n", `x.patch:25: path "/etc/passwd" is absolute`},
+	"copy of another":      {"diff --git a/new.c b/new.c\nnew file mode 100644\nindex 0000000..3bd1f0e\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1,2 @@\n+alpha\n+beta\n", "diff --git a/old.c b/new.c\n--- a/other.c\n+++ b/new.c\ncopy from old.c\ncopy to new.c\n@@ -1 +1 @@\n-alpha\n+beta\n", `x.patch:23: names do not agree: other.c is neither old.c nor new.c`},
 	"same file twice":      {"diff --git a/new.c b/new.c\nnew file mode 100644\nindex 0000000..3bd1f0e\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1,2 @@\n+alpha\n+beta\n", "diff --git a/kernel/f.c b/kernel/f.c\nold mode 100644\nnew mode 100755\n", `x.patch:23: kernel/f.c is changed twice (first in line 10)`},
 	"mode without a new":   {"index 257cc56..3bd1f0e 100644\n--- a/kernel", "old mode 100644\nindex 257cc56..3bd1f0e\n--- a/kernel", `x.patch:10: "old mode" and "new mode" come together`},
 }
@@ -293,5 +311,46 @@ func TestOurSeries(t *testing.T) {
 				t.Errorf("%s: Raw is not the file: %v", p.File, err)
 			}
 		}
+	}
+}
+
+// TestOurSeriesOnItsBase applies the series of this repository to the kernel source, and compares the files after each
+// patch with what git apply makes of the same patches.
+func TestOurSeriesOnItsBase(t *testing.T) {
+	tree := need.Source(t)
+	all, err := List(".")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("List = %v, %v", all, err)
+	}
+	for _, s := range all {
+		src, err := Dir(tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close()
+		res, err := Apply(src, s.Patches)
+		if err != nil {
+			t.Errorf("%s: %+v", s.ID, err)
+			continue
+		}
+		base := Map{}
+		for _, p := range s.Patches {
+			for _, name := range p.Paths() {
+				if f := res.Base(name); f != nil {
+					base[name] = f
+				}
+			}
+		}
+		for n := range len(s.Patches) + 1 {
+			want, ok, said := gitApply(t, base, s.Patches[:n]...)
+			if !ok {
+				t.Errorf("%s: git apply refuses: %s", s.ID, said)
+				break
+			}
+			if got := treeText(after(base, res, n)); got != treeText(want) {
+				t.Errorf("%s: after patch %d the files are not what git apply makes of them", s.ID, n)
+			}
+		}
+		t.Logf("%s: %d patches, moved hunks: %v", s.ID, len(s.Patches), res.Moved())
 	}
 }
