@@ -110,6 +110,10 @@ func TestEnvironment(t *testing.T) {
 	if got, err := c.Output(t.Context()); err != nil || string(got) != ",,C,2\n" {
 		t.Errorf("the child has %q, %v", got, err)
 	}
+	c.Env = nil // the same without a word
+	if got, err := c.Output(t.Context()); err != nil || string(got) != ",,C,\n" {
+		t.Errorf("with no Env, the child has %q, %v", got, err)
+	}
 }
 
 // The ladder: SIGTERM, which may be enough; then, after the grace, SIGKILL.
