@@ -337,9 +337,6 @@ func TestTreeKill(t *testing.T) {
 		treeChild(t, work)
 		return
 	}
-	if testing.Short() {
-		t.Skip("short")
-	}
 	s := makeStore(t)
 	src := fakeSource(t, s, fakeKernel)
 	exe, err := os.Executable()
