@@ -54,7 +54,20 @@ func fakeMachine(t testing.TB, how string) Machine {
 		t.Fatal(err)
 	}
 	return Machine{Arch: AMD64, Kernel: kernel, Initrd: kernel, QEMU: fakeQEMU(t, how), Dir: t.TempDir(),
-		Quiet: 700 * time.Millisecond, Limit: 20 * time.Second}
+		Quiet: fakeQuiet(how), Limit: 20 * slow * time.Second}
+}
+
+// hangQuiet is after what time a fake that hangs counts as hung. It is short so that the tests are quick, and long enough
+// for the fake, which is this test binary, to start.
+const hangQuiet = 700 * slow * time.Millisecond
+
+// fakeQuiet gives a fake that does not hang all the time it may want on a busy host.
+func fakeQuiet(how string) time.Duration {
+	switch how {
+	case "hang", "hanginit", "splathang", "silent", "panicstuck":
+		return hangQuiet
+	}
+	return 15 * slow * time.Second
 }
 
 // A player is the fake's state.

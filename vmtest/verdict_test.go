@@ -5,6 +5,7 @@ package vmtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +39,7 @@ func TestVerdictOfFake(t *testing.T) {
 		{"panic", Panic, "Fatal exception, after BUG: kernel NULL pointer dereference"},
 		{"panicstuck", Panic, "Attempted to kill init!"},
 		{"panicked", Panic, "told the machine"},
-		{"hang", Hang, "no heartbeat for 700ms of the guest's time"},
+		{"hang", Hang, fmt.Sprintf("no heartbeat for %v of the guest's time", hangQuiet)},
 		{"hanginit", Hang, "init was started and said nothing"},
 		{"silent", NoBoot, "nothing on the console"},
 		{"reset", NoBoot, "restarted before userspace was reached"},
@@ -82,7 +83,7 @@ func TestVerdictOfFake(t *testing.T) {
 // live boots, runs a command, waits a little, and ends the guest.
 func live(t *testing.T, m Machine) Verdict {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*slow*time.Second)
 	defer cancel()
 	g, err := m.Boot(ctx)
 	if err != nil {
@@ -173,7 +174,7 @@ func TestContextEnds(t *testing.T) {
 				} else if v := verdictOf(t, err); v.Kind != Rig && how != "consoleflood" {
 					t.Errorf("verdict %v, want rig", v)
 				}
-				if d := time.Since(start); d > after+5*time.Second {
+				if d := time.Since(start); d > after+5*slow*time.Second {
 					t.Errorf("it took %v", d)
 				}
 			})
