@@ -47,6 +47,10 @@ lint: deps ## gofmt, vet, staticcheck, import rules, licences
 bench: build ## measure the tool itself and print the figures with how to repeat them
 	@scripts/bench
 
+.PHONY: long
+long: build ## tests that take too long for CI: a killed build of a real kernel is right in the end (about 10 min)
+	@scripts/long
+
 .PHONY: mutants
 mutants: build ## break the kauditd series in known ways and see that its tests notice (about 20 min)
 	@scripts/mutants

@@ -80,6 +80,7 @@ func TestReproducible(t *testing.T) {
 		buildChild(t)
 		return
 	}
+	need.Long(t)
 	spec := needBuild(t)
 	quiet := &Builder{Store: makeDiskStore(t, "quiet"), NoCcache: true}
 	j := realJob(t, quiet.Store, spec)

@@ -129,7 +129,7 @@ func (c *applyCmd) apply(ctx context.Context, a *app, s *patches.Series, out *ap
 		repo = commit.Repo
 	}
 	out.Repo = repo
-	if _, err := patches.WriteBranch(ctx, patches.Branch{Base: commit, Repo: repo, Name: out.Branch, Force: c.Force}, s.Patches, res); err != nil {
+	if _, err := patches.WriteBranch(ctx, patches.Branch{Base: commit, Repo: repo, Name: out.Branch, Own: c.Out != "" && base.Kind != kernel.Git, Force: c.Force}, s.Patches, res); err != nil {
 		return err
 	}
 	out.Base = commit.Rev

@@ -239,11 +239,7 @@ func (s *session) guestID(ctx context.Context, arch kernel.Arch) (guestID, error
 	if id, ok := s.guestIDs[arch.Name]; ok {
 		return id, nil
 	}
-	base, err := initramfs.Base(ctx, s.store.Cache, arch.GoArch)
-	if err != nil {
-		return guestID{}, err
-	}
-	agent, err := initramfs.Agent(ctx, s.store.Cache, arch.GoArch)
+	image, err := initramfs.Image(ctx, s.store.Cache, arch.GoArch)
 	if err != nil {
 		return guestID{}, err
 	}
@@ -251,8 +247,8 @@ func (s *session) guestID(ctx context.Context, arch kernel.Arch) (guestID, error
 	if err != nil {
 		return guestID{}, err
 	}
-	// Both are cache entries, so their folders' names are hashes of what they were made from.
-	id := guestID{initramfs: filepath.Base(filepath.Dir(base)) + " " + filepath.Base(filepath.Dir(agent)), qemu: qemu, version: version}
+	// The image is a cache entry, so its folder's name is the hash of what it was made from.
+	id := guestID{initramfs: filepath.Base(filepath.Dir(image)), qemu: qemu, version: version}
 	if s.guestIDs == nil {
 		s.guestIDs = map[string]guestID{}
 	}

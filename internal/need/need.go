@@ -47,6 +47,14 @@ func Source(t testing.TB) string {
 	return path
 }
 
+// Long needs time: SERIES_LONG=1 (make long sets it). Such tests are not in make test.
+func Long(t testing.TB) {
+	t.Helper()
+	if os.Getenv("SERIES_LONG") != "1" {
+		t.Skip("takes long; make long runs it")
+	}
+}
+
 // Missing skips the test, or fails it where everything is required.
 func Missing(t testing.TB, what string) {
 	t.Helper()
