@@ -45,17 +45,16 @@ func TestEventLargerThanBacklog(t *testing.T) {
 	events := audit.Events(r.records(reader, 0))
 	found := 0
 	for _, e := range events {
-		// A signal makes the kernel start execve again, which is an event of its own.
-		if e[0].Type != audit.TypeSyscall || e[0].Field("success") != "yes" {
-			continue
-		}
-		found++
 		bytes := 0
 		for _, rec := range e {
 			if rec.Type == audit.TypeExecve {
 				bytes += len(rec.Text)
 			}
 		}
+		if bytes == 0 {
+			continue // a signal makes the kernel start execve again, which is an event of its own
+		}
+		found++
 		if bytes < size {
 			t.Errorf("EXECVE records have %d bytes, want at least the %d of the arguments", bytes, size)
 		}
@@ -87,7 +86,7 @@ func TestAuditdStopsAndDies(t *testing.T) {
 	path := file(t)
 	children := make([]*child, producers)
 	for i := range children {
-		children[i] = r.load(load{Call: "openat", Path: path, Count: 30})
+		children[i] = r.load(load{Call: "openat", Path: path, Count: 10})
 	}
 	auditd.signal(syscall.SIGSTOP)
 	r.rule("always", "exit", []string{"openat"})

@@ -13,34 +13,52 @@ import (
 // it does on a machine that is not flooded. Without a pause kauditd never sleeps, and is never woken.
 const pace = time.Millisecond
 
+// A place is where kauditd runs in a benchmark, in relation to the task whose events are counted.
+type place struct {
+	name          string
+	task, kauditd int  // CPUs; 0 means any
+	first         bool // kauditd goes before ordinary tasks
+}
+
+var (
+	first = place{"first", 1, 1, true}  // on the CPU of the task and before it: the most wakeups there can be
+	same  = place{"same", 1, 1, false}  // on the CPU of the task, as a task like any other
+	apart = place{"apart", 2, 1, false} // on another CPU
+	free  = place{"free", 0, 0, false}  // where the scheduler puts both
+)
+
 // BenchmarkWakeups counts how often kauditd is woken for an event, whose number of records depends on the syscall. It
-// depends on where kauditd runs, too: on the CPU of the task, kauditd takes turns with it; on another, it may get to the
-// first record only when all are made, as waking an idle CPU, and a virtual one more so, takes longer than that. So no CPU
-// is left idle here. The operation is the syscall; ns/op is the time in it, without the pauses.
+// depends on where kauditd runs, too: on another CPU, kauditd may get to the first record only when all are made, as
+// waking an idle CPU, and a virtual one more so, takes longer than that. So no CPU is left idle here. The operation is
+// the syscall; ns/op is the time in it, without the pauses.
 func BenchmarkWakeups(b *testing.B) {
 	for _, c := range []struct {
-		call, cpus    string
-		task, kauditd int // CPUs
+		call string
+		place
 	}{
-		{"openat", "same", 1, 1},
-		{"getppid", "same", 1, 1},
-		{"linkat", "same", 1, 1},
-		{"openat", "apart", 2, 1},
-		{"openat", "free", 0, 0},
+		{"getppid", first},
+		{"openat", first},
+		{"linkat", first},
+		{"openat", same},
+		{"openat", apart},
+		{"openat", free},
 	} {
-		b.Run(c.call+"/cpus="+c.cpus, func(b *testing.B) { benchmarkWakeups(b, c.call, c.task, c.kauditd) })
+		b.Run("call="+c.call+"/kauditd="+c.name, func(b *testing.B) { benchmarkWakeups(b, c.call, c.place) })
 	}
 }
 
-func benchmarkWakeups(b *testing.B, call string, task, kauditd int) {
+func benchmarkWakeups(b *testing.B, call string, p place) {
 	r := newRig(b, plentyLimit)
 	reader := r.auditd()
 	w := r.wakeups()
-	if kauditd > 0 {
-		r.pinKauditd(w, kauditd)
+	if p.kauditd > 0 {
+		r.pinKauditd(w, p.kauditd)
+	}
+	if p.first {
+		r.firstKauditd(w)
 	}
 	r.spawn("spin")
-	c := r.load(load{Call: call, Path: file(b), Count: b.N, Pause: pace, CPU: task})
+	c := r.load(load{Call: call, Path: file(b), Count: b.N, Pause: pace, CPU: p.task})
 	r.rule("always", "exit", []string{call})
 	r.settle(reader)
 	from := reader.Len()

@@ -51,14 +51,16 @@ func (r *rig) complete(records []audit.Record, events int) {
 	}
 }
 
-// kauditd is woken once for an event, not once for a record; and the records are what they were. On one CPU, kauditd gets
-// it at the first point after a wakeup where the task may be preempted, and hands on what there is, however busy the host.
+// kauditd is woken once for an event, not once for a record; and the records are what they were. Here it runs on the CPU
+// of the task, and before it: at the first point after a wakeup where the task may be preempted, kauditd hands on what
+// there is and sleeps again, however busy the host.
 func TestOneWakeupPerEvent(t *testing.T) {
 	const events = 400
 	r := newRig(t, plentyLimit)
 	reader := r.auditd()
 	w := r.wakeups()
 	r.pinKauditd(w, 1)
+	r.firstKauditd(w)
 	c := r.load(load{Call: "openat", Path: file(t), Count: events, Pause: time.Millisecond, CPU: 1})
 	r.rule("always", "exit", []string{"openat"})
 	r.settle(reader)
