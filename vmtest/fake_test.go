@@ -77,6 +77,7 @@ type player struct {
 	events, console *os.File
 	mu              sync.Mutex
 	enc             *guest.Encoder
+	done            bool // said; an agent says nothing after it
 }
 
 func (p *player) is(how ...string) bool { return slices.Contains(how, p.how) }
@@ -84,6 +85,10 @@ func (p *player) is(how ...string) bool { return slices.Contains(how, p.how) }
 func (p *player) send(t guest.Type, v any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.done {
+		return
+	}
+	p.done = t == guest.TypeDone
 	payload, ok := v.([]byte)
 	if !ok && v != nil {
 		payload, _ = json.Marshal(v)
