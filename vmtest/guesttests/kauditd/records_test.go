@@ -103,6 +103,22 @@ func TestExcludedEventsDoNotWake(t *testing.T) {
 	}
 }
 
+// A command that logs nothing, as the question for the status, is nothing to wake kauditd for.
+func TestCommandsDoNotWake(t *testing.T) {
+	const commands = 100
+	r := newRig(t, plentyLimit)
+	reader := r.auditd()
+	w := r.wakeups()
+	r.settle(reader)
+	r.reset(w)
+	for range commands {
+		r.status()
+	}
+	if n := r.count(w); n > commands/20 {
+		t.Errorf("%d wakeups for %d commands, want none", n, commands)
+	}
+}
+
 // Events of tasks that run side by side: each with its SYSCALL record first and its EOE last, under a serial of its own;
 // and the multicast group gets what auditd gets.
 func TestOrder(t *testing.T) {
