@@ -26,8 +26,8 @@ type execCmd struct {
 	Limit    time.Duration `help:"Whole life of the guest; default: a minute more than -test.timeout, or 11m."`
 	Logs     string        `placeholder:"DIR" help:"Keep the guest's logs in this folder."`
 
-	Program string   `arg:"" type:"existingfile" help:"Static program built for the guest, such as a Go test binary."`
-	Args    []string `arg:"" optional:"" passthrough:"all" help:"Its arguments."`
+	// One argument, so that kong stops looking for flags of ours at the program's name.
+	Command []string `arg:"" passthrough:"" help:"Static program built for the guest, such as a Go test binary, and its arguments."`
 }
 
 func (c *execCmd) Help() string {
@@ -41,10 +41,21 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return usage("--memory: %v", err)
 	}
-	program, err := filepath.Abs(c.Program)
+	// kong hands on the -- that may end our own flags.
+	if c.Command[0] == "--" {
+		c.Command = c.Command[1:]
+	}
+	if len(c.Command) == 0 {
+		return usage("exec: no program")
+	}
+	program, err := filepath.Abs(c.Command[0])
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(program); err != nil {
+		return usage("exec: %v", err)
+	}
+	args := c.Command[1:]
 	wd, err := os.Getwd()
 	if err != nil {
 		return err
@@ -55,14 +66,14 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 	}
 	job := vmtest.Job{
 		Binary: program,
-		Args:   c.Args,
+		Args:   args,
 		Dir:    wd,
 		Env:    execEnv(c.Env),
 		Stdin:  nil,
 		Stdout: a.stdout,
 		Stderr: a.stderr,
 	}
-	back := bringBack(c.Args, wd)
+	back := bringBack(args, wd)
 	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
 		job.Env = append(job.Env, "GOCOVERDIR="+dir)
 		back.folders = append(back.folders, dir)
