@@ -60,6 +60,14 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 			return nil, err
 		}
 	}
+	if err := l.checkVariants(d, s); err != nil {
+		return nil, err
+	}
+	if s.Headline = Headline(r.Headline); s.Headline != (Headline{}) {
+		if err := d.oneLine(map[string]string{"headline.benchmark": s.Headline.Benchmark, "headline.unit": s.Headline.Unit}); err != nil {
+			return nil, err
+		}
+	}
 	for i, e := range r.Expect {
 		key := fmt.Sprintf("expect[%d]", i)
 		if !testForm.MatchString(e.Test) {
@@ -75,14 +83,22 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 		if !symbolForm.MatchString(y.Name) {
 			return nil, d.errorf(key+".name", "%q is not the name of a symbol", shorten(y.Name))
 		}
-		for j, a := range y.Arches {
-			if !slices.Contains(s.Arches, a) {
-				return nil, d.errorf(fmt.Sprintf("%s.arches[%d]", key, j), "arch %q is not one of the series' arches (%s)", shorten(a), strings.Join(s.Arches, ", "))
-			}
+		if err := d.checkOwnArches(s, key, y.Arches); err != nil {
+			return nil, err
 		}
 		s.Symbols = append(s.Symbols, Symbol(y))
 	}
 	return s, d.checkChanges(s)
+}
+
+// checkOwnArches refuses architectures that the series is not for.
+func (d *document) checkOwnArches(s *Series, key string, arches []string) error {
+	for i, a := range arches {
+		if !slices.Contains(s.Arches, a) {
+			return d.errorf(fmt.Sprintf("%s.arches[%d]", key, i), "arch %q is not one of the series' arches (%s)", shorten(a), strings.Join(s.Arches, ", "))
+		}
+	}
+	return nil
 }
 
 // oneLine refuses values that would break a line of mail or of a report.

@@ -34,6 +34,8 @@ type Series struct {
 	Guest      Guest     `json:"guest"`
 	Expect     []Expect  `json:"expect,omitempty"`
 	Symbols    []Symbol  `json:"symbols,omitempty"`
+	Variants   []Variant `json:"variants,omitempty"`
+	Headline   Headline  `json:"headline,omitzero"`
 	Changes    []Changes `json:"changes,omitempty"` // by revision, ascending
 	Cover      Cover     `json:"cover"`
 	Patches    []*Patch  `json:"patches"` // patch 1 first
@@ -65,6 +67,31 @@ type Symbol struct {
 	Name   string   `json:"name"`
 	From   int      `json:"from"`             // 1..len(Patches)
 	Arches []string `json:"arches,omitempty"` // none means all of the series
+}
+
+// Release is the name of the configuration that every series has: base, the architecture's fragment and the series' own.
+const Release = "release"
+
+// Variant is another configuration that the series has to build in: fragments on top of the release configuration's,
+// symbols switched off, and, where Kconfig has no prompt for what is to be switched off, a patch that goes below the
+// series and gives it one.
+type Variant struct {
+	Name   string   `json:"name"`
+	Why    string   `json:"why"`
+	Config []string `json:"config,omitempty"` // fragments: configs/NAME.config
+	Off    []string `json:"off,omitempty"`    // symbols, without CONFIG_
+	Patch  *Patch   `json:"patch,omitempty"`  // of the series' folder variants/
+	Arches []string `json:"arches,omitempty"` // none means all of the series
+	Test   bool     `json:"test,omitempty"`   // boot it and run the series' tests; else it is built and proved only
+}
+
+// On tells whether the variant is for an architecture.
+func (v Variant) On(arch string) bool { return len(v.Arches) == 0 || slices.Contains(v.Arches, arch) }
+
+// Headline names the figure that stands for a kernel where there is room for only one.
+type Headline struct {
+	Benchmark string `json:"benchmark"` // without "Benchmark", with its sub-benchmarks
+	Unit      string `json:"unit"`
 }
 
 // Changes is what a revision changed.

@@ -33,6 +33,8 @@ type seriesTOML struct {
 	Guest      guestTOML     `toml:"guest"`
 	Expect     []expectTOML  `toml:"expect"`
 	Symbol     []symbolTOML  `toml:"symbol"`
+	Variant    []variantTOML `toml:"variant"`
+	Headline   headlineTOML  `toml:"headline"`
 	Changes    []changesTOML `toml:"changes"`
 }
 
@@ -57,6 +59,21 @@ type symbolTOML struct {
 	Name   string   `toml:"name" need:""`
 	From   int      `toml:"from" need:""`
 	Arches []string `toml:"arches"`
+}
+
+type variantTOML struct {
+	Name   string   `toml:"name" need:""`
+	Why    string   `toml:"why" need:""`
+	Config []string `toml:"config"`
+	Off    []string `toml:"off"`
+	Patch  string   `toml:"patch"`
+	Arches []string `toml:"arches"`
+	Test   bool     `toml:"test"`
+}
+
+type headlineTOML struct {
+	Benchmark string `toml:"benchmark" need:""`
+	Unit      string `toml:"unit" need:""`
 }
 
 type changesTOML struct {

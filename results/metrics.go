@@ -15,6 +15,11 @@ import (
 // baseName is a benchmark's name without its sub-benchmark and number of CPUs.
 func baseName(name string) string {
 	name, _, _ = strings.Cut(name, "/")
+	return withoutCPUs(name)
+}
+
+// withoutCPUs drops the number of CPUs that the testing package puts behind a benchmark's name.
+func withoutCPUs(name string) string {
 	if i := strings.LastIndexByte(name, '-'); i > 0 {
 		if _, err := strconv.Atoi(name[i+1:]); err == nil {
 			name = name[:i]

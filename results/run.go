@@ -24,23 +24,24 @@ const (
 // A Run is the record of one run of a series: what was run, with what, where, and what came out. Its JSON form is the
 // object that `series run --json` prints; fields may be added to it, never renamed.
 type Run struct {
-	Format   int         `json:"format"`            // the constant Format; Encode sets it
-	Series   string      `json:"series"`            // the series' id
-	Title    string      `json:"title,omitempty"`   // the series' title
-	Revision int         `json:"revision"`          // the series' revision, 1 or more
-	Verdict  Verdict     `json:"verdict"`           // of the whole run
-	Base     Base        `json:"base"`              // what the patches were applied to
-	Patches  []PatchFile `json:"patches"`           // the series' patches, in order
-	Cells    []Cell      `json:"cells"`             // one per architecture, configuration and patch
-	Stages   []Stage     `json:"stages,omitempty"`  // where the time went
-	Host     Host        `json:"host"`              // the machine the run was made on
-	Tool     Tool        `json:"tool"`              // the program that made it
-	Command  []string    `json:"command,omitempty"` // the command line that repeats it
-	Started  time.Time   `json:"started"`           // UTC
-	Finished time.Time   `json:"finished"`          // UTC
-	Mail     *Mail       `json:"mail,omitempty"`    // the thread made from this run; nil where none was
-	Results  []string    `json:"results,omitempty"` // files this run was written to; only in what --json prints
-	Hash     string      `json:"sha256,omitempty"`  // "sha256:" and the hash of the canonical form of all the rest
+	Format   int         `json:"format"`             // the constant Format; Encode sets it
+	Series   string      `json:"series"`             // the series' id
+	Title    string      `json:"title,omitempty"`    // the series' title
+	Revision int         `json:"revision"`           // the series' revision, 1 or more
+	Verdict  Verdict     `json:"verdict"`            // of the whole run
+	Base     Base        `json:"base"`               // what the patches were applied to
+	Patches  []PatchFile `json:"patches"`            // the series' patches, in order
+	Headline *Headline   `json:"headline,omitempty"` // the figure that stands for a kernel in the table of verdicts
+	Cells    []Cell      `json:"cells"`              // one per architecture, configuration and patch
+	Stages   []Stage     `json:"stages,omitempty"`   // where the time went
+	Host     Host        `json:"host"`               // the machine the run was made on
+	Tool     Tool        `json:"tool"`               // the program that made it
+	Command  []string    `json:"command,omitempty"`  // the command line that repeats it
+	Started  time.Time   `json:"started"`            // UTC
+	Finished time.Time   `json:"finished"`           // UTC
+	Mail     *Mail       `json:"mail,omitempty"`     // the thread made from this run; nil where none was
+	Results  []string    `json:"results,omitempty"`  // files this run was written to; only in what --json prints
+	Hash     string      `json:"sha256,omitempty"`   // "sha256:" and the hash of the canonical form of all the rest
 }
 
 // A Base names the source the patches were applied to.
@@ -57,6 +58,12 @@ type PatchFile struct {
 	File    string `json:"file"`    // 0001-….patch
 	Subject string `json:"subject"` // without [PATCH]
 	Hash    string `json:"hash"`    // sha256: of the file's bytes
+}
+
+// A Headline names one figure of the benchmarks.
+type Headline struct {
+	Benchmark string `json:"benchmark"`
+	Unit      string `json:"unit"`
 }
 
 // A Cell is one kernel: a patch, on an architecture, in a configuration. Patch 0 is the base without any patch. What

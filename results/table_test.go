@@ -64,6 +64,41 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// The series' headline is the figure beside each kernel, whatever was measured first.
+func TestHeadline(t *testing.T) {
+	r := trial()
+	r.Headline = &results.Headline{Benchmark: "Openat", Unit: "wakeups/record"}
+	r.Cells = append(r.Cells, trialCell("amd64", 2))
+	last := &r.Cells[len(r.Cells)-1]
+	last.Config, last.Benchmarks, last.Tests = "no-audit", nil, nil
+	encode(t, r)
+	table, err := results.TableFor("verdicts", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := table.Text(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"wakeups/record", "0.8010", "0.2020", "Benchmark: Openat, wakeups/record.", "no-audit"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("table has no %q:\n%s", want, text)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "ppc64") && strings.Contains(line, "no-audit") {
+			t.Errorf("a row for a configuration that the architecture has not: %s", line)
+		}
+	}
+	r.Headline.Unit = "insns/op"
+	if table, err = results.TableFor("verdicts", r); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = table.Text(0); err != nil || strings.Contains(text, "0.8010") {
+		t.Errorf("a figure of another unit stands in for one that was not measured (%v):\n%s", err, text)
+	}
+}
+
 // With several benchmarks the chosen table has a row for each, stock beside patched.
 func TestTableEnds(t *testing.T) {
 	r := trial()

@@ -23,16 +23,22 @@ func VerdictTable(r *Run) (*Table, error) {
 	if len(configs) > 1 {
 		t.Columns = slices.Insert(t.Columns, 2, Column{Head: "config", Label: true})
 	}
-	unit, oneUnit := headline(r)
+	unit, oneUnit := headlineUnit(r)
 	if oneUnit {
 		t.Columns[len(t.Columns)-1].Unit = unit
+	}
+	if h := r.Headline; h != nil {
+		t.Notes = append(t.Notes, fmt.Sprintf("Benchmark: %s, %s.", h.Benchmark, h.Unit))
 	}
 	missing, expected := false, false
 	for _, arch := range distinct(r, func(c *Cell) string { return c.Arch }) {
 		for _, config := range configs {
+			if !slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Arch == arch && c.Config == config }) {
+				continue // a variant that is not for this architecture
+			}
 			for _, patch := range patchesOf(r) {
 				c := r.CellAt(arch, patch, config)
-				row := []string{arch, patchName(patch), buildText(c), proofText(c), testText(c), benchText(c, oneUnit)}
+				row := []string{arch, patchName(patch), buildText(c), proofText(c), testText(c), benchText(c, r.Headline, oneUnit)}
 				if len(configs) > 1 {
 					row = slices.Insert(row, 2, config)
 				}
@@ -51,8 +57,11 @@ func VerdictTable(r *Run) (*Table, error) {
 	return t, nil
 }
 
-// headline is the unit of the figures in the benchmark column, where all of them have one unit.
-func headline(r *Run) (unit string, one bool) {
+// headlineUnit is the unit of the figures in the benchmark column, where all of them have one unit.
+func headlineUnit(r *Run) (unit string, one bool) {
+	if r.Headline != nil {
+		return r.Headline.Unit, true
+	}
 	for i := range r.Cells {
 		if bs := r.Cells[i].Benchmarks; len(bs) > 0 {
 			if unit != "" && unit != bs[0].Unit {
@@ -115,11 +124,19 @@ func testText(c *Cell) string {
 	return strings.Join(parts, ", ")
 }
 
-func benchText(c *Cell, oneUnit bool) string {
+// benchText is the headline's figure, or the first one where the series names none.
+func benchText(c *Cell, h *Headline, oneUnit bool) string {
 	if c == nil || len(c.Benchmarks) == 0 {
 		return ""
 	}
 	b := c.Benchmarks[0]
+	if h != nil {
+		i := slices.IndexFunc(c.Benchmarks, func(b Benchmark) bool { return b.Unit == h.Unit && withoutCPUs(b.Name) == h.Benchmark })
+		if i < 0 {
+			return ""
+		}
+		b = c.Benchmarks[i]
+	}
 	s, ok := Summarize(b.Values)
 	if !ok {
 		return ""

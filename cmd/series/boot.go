@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/patches"
 	"github.com/seriesrig/series/vmtest"
 	"github.com/seriesrig/series/vmtest/guest"
 	"github.com/seriesrig/series/vmtest/initramfs"
@@ -73,7 +74,7 @@ func (c *bootCmd) build(ctx context.Context, a *app, m *vmtest.Machine) error {
 	if err != nil {
 		return err
 	}
-	cells := s.cells([]kernel.Arch{arch}, prefixes)
+	cells := s.cells([]kernel.Arch{arch}, []*patches.Variant{nil}, prefixes)
 	if err := s.build(ctx, cells); err != nil {
 		return err
 	}

@@ -12,10 +12,11 @@ import (
 
 // cellFlags choose the kernels to work on.
 type cellFlags struct {
-	ID    string   `arg:"" help:"The series."`
-	Arch  []string `placeholder:"A,..." help:"Architectures (default: the series')."`
-	Patch *int     `placeholder:"N" help:"Only the kernel with patches 1 to N; 0 is the base (default: the last)."`
-	Each  bool     `help:"Every prefix of the series, the base included."`
+	ID     string   `arg:"" help:"The series."`
+	Arch   []string `placeholder:"A,..." help:"Architectures (default: the series')."`
+	Config []string `default:"release" placeholder:"NAME,..." help:"Configurations: release, variants that the series names, or all (default: ${default})."`
+	Patch  *int     `placeholder:"N" help:"Only the kernel with patches 1 to N; 0 is the base (default: the last)."`
+	Each   bool     `help:"Every prefix of the series, the base included."`
 }
 
 // open opens the series and makes the cells.
@@ -24,15 +25,16 @@ func (c *cellFlags) open(ctx context.Context, a *app, verb string) (*session, []
 	if err != nil {
 		return nil, nil, err
 	}
-	arches, err := chooseArches(s.series, c.Arch)
+	prefixes, err := choosePatches(s.series, c.Each, c.Patch)
+	var cells []*cell
 	if err == nil {
-		var prefixes []int
-		if prefixes, err = choosePatches(s.series, c.Each, c.Patch); err == nil {
-			return s, s.cells(arches, prefixes), nil
-		}
+		cells, err = s.choose(c.Arch, c.Config, prefixes)
 	}
-	s.Close()
-	return nil, nil, err
+	if err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	return s, cells, nil
 }
 
 // isFinding tells an error about the series, after which the other cells can still be judged, from one that ends a run.

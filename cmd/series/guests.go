@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -262,6 +263,7 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	if len(s.series.Tests) == 0 {
 		return 0, nil
 	}
+	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return !c.tested() })
 	st := s.show.stage("test", len(cells))
 	for _, c := range cells {
 		if c.build == nil {

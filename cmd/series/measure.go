@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seriesrig/series/results"
@@ -40,6 +41,7 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 	if opts.mode == modeIcount && s.series.Guest.CPUs > 1 {
 		return usage("--mode icount: %s wants a guest of %d CPUs, and only one CPU can be counted exactly", s.series.ID, s.series.Guest.CPUs)
 	}
+	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return c.variant != nil })
 	st := s.show.stage("bench", len(cells))
 	for _, c := range cells {
 		if c.build == nil {

@@ -21,42 +21,89 @@ import (
 	"github.com/seriesrig/series/results"
 )
 
-// releaseConfig is the name of the one configuration there is so far.
-const releaseConfig = "release"
-
-// A cell is one kernel on its way: an architecture, and a prefix of the series. What has been learned about it is in its
-// record.
+// A cell is one kernel on its way: an architecture, a configuration, and a prefix of the series. What has been learned
+// about it is in its record.
 type cell struct {
-	arch  kernel.Arch
-	patch int
-	name  string // "ppc64 2/3"
-	build *kernel.Build
-	rec   *results.Cell
+	arch    kernel.Arch
+	variant *patches.Variant // nil: the release configuration
+	patch   int
+	name    string // "ppc64 2/3", "ppc64 2/3 debug"
+	build   *kernel.Build
+	rec     *results.Cell
 }
 
-// cells makes the cells of a run, ordered by architecture and patch.
-func (s *session) cells(arches []kernel.Arch, prefixes []int) []*cell {
+// cells makes the cells of a run, ordered by architecture, configuration and patch.
+func (s *session) cells(arches []kernel.Arch, variants []*patches.Variant, prefixes []int) []*cell {
 	var cells []*cell
 	for _, arch := range arches {
-		for _, n := range prefixes {
-			cells = append(cells, &cell{arch: arch, patch: n, name: s.name(arch, n),
-				rec: &results.Cell{Arch: arch.Name, Patch: n, Config: releaseConfig}})
+		for _, v := range variants {
+			if v != nil && !v.On(arch.Name) {
+				continue
+			}
+			for _, n := range prefixes {
+				c := &cell{arch: arch, variant: v, patch: n, name: s.name(arch, n),
+					rec: &results.Cell{Arch: arch.Name, Patch: n, Config: patches.Release}}
+				if v != nil {
+					c.name += " " + v.Name
+					c.rec.Config = v.Name
+				}
+				cells = append(cells, c)
+			}
 		}
 	}
 	return cells
 }
 
-// fragments reads the configuration of an architecture: base, the architecture's own, and the series' concerns.
-func (s *session) fragments(arch kernel.Arch) ([]*kconfig.Fragment, error) {
+// tested tells whether the series' tests run on the cell.
+func (c *cell) tested() bool { return c.variant == nil || c.variant.Test }
+
+// fragments reads the configuration of a cell: base, the architecture's own, the series' concerns, and what its variant
+// puts on top.
+func (s *session) fragments(c *cell) ([]*kconfig.Fragment, error) {
+	names := append([]string{"base", c.arch.Name}, s.series.Config...)
+	if c.variant != nil {
+		names = append(names, c.variant.Config...)
+	}
 	var all []*kconfig.Fragment
-	for _, name := range append([]string{"base", arch.Name}, s.series.Config...) {
+	for _, name := range names {
 		f, err := kconfig.ParseFile(filepath.Join(s.app.configs(), name+".config"))
 		if err != nil {
 			return nil, &coded{exitUsage, err}
 		}
 		all = append(all, f)
 	}
+	if c.variant != nil && len(c.variant.Off) > 0 {
+		off := &kconfig.Fragment{Name: "variant " + c.variant.Name}
+		for _, symbol := range c.variant.Off {
+			off.Settings = append(off.Settings, kconfig.Setting{Symbol: symbol, Value: "n", File: off.Name})
+		}
+		all = append(all, off)
+	}
 	return all, nil
+}
+
+// objects names the object folder of a cell. Variants that are only built share one: they differ in a few symbols each, and
+// kbuild compiles again what depends on those.
+func (c *cell) objects() string {
+	switch {
+	case c.variant == nil:
+		return patches.Release
+	case c.variant.Test:
+		return c.variant.Name
+	}
+	return "variants"
+}
+
+// files is what the cell's kernel has changed: the variant's own patch, and below it the series up to the cell's.
+func (s *session) files(c *cell) (map[string]*patches.File, error) {
+	if c.variant == nil || c.variant.Patch == nil {
+		return s.applied.Files(c.patch), nil
+	}
+	r, err := patches.Apply(s.source, append([]*patches.Patch{c.variant.Patch}, s.series.Patches...))
+	if err != nil {
+		return nil, fmt.Errorf("variant %s: %w", c.variant.Name, err)
+	}
+	return r.Files(c.patch + 1), nil
 }
 
 // build builds the cells: the architectures side by side, each one patch after the other through one tree, so that kbuild
@@ -68,48 +115,19 @@ func (s *session) build(ctx context.Context, cells []*cell) error {
 	for _, c := range cells {
 		byArch[c.arch.Name] = append(byArch[c.arch.Name], c)
 	}
-	var (
-		mu     sync.Mutex
-		broken []error
-		built  int
-	)
+	w := &walk{s: s, st: st, builder: builder}
 	g, ctx := errgroup.WithContext(ctx)
-	for _, walk := range byArch {
+	for _, cells := range byArch {
 		g.Go(func() error {
-			fragments, err := s.fragments(walk[0].arch)
-			if err != nil {
-				return err
-			}
-			for i, c := range walk {
-				end := st.begin(c.name)
-				err := s.buildOne(ctx, builder, c, fragments)
-				var bad *kernel.BuildError
-				if errors.As(err, &bad) {
-					end("does not build: %v", err)
-					mu.Lock()
-					broken = append(broken, fmt.Errorf("%s: %w", c.name, err))
-					mu.Unlock()
-					for _, later := range walk[i+1:] {
-						st.begin(later.name)("not judged: %s does not build", c.name)
-					}
-					return nil
+			for len(cells) > 0 {
+				n := 1
+				for n < len(cells) && cells[n].variant == cells[0].variant {
+					n++
 				}
-				if err != nil {
-					return fmt.Errorf("%s: %w", c.name, err)
+				if err := w.run(ctx, cells[:n]); err != nil {
+					return err
 				}
-				if i > 0 && walk[i-1].build != nil {
-					for _, w := range kernel.NewWarnings(walk[i-1].build.Warnings, c.build.Warnings) {
-						c.rec.Build.WarningsNew = append(c.rec.Build.WarningsNew, w.String())
-					}
-				}
-				if c.build.Cached {
-					end("known: %.12s", c.build.ID)
-				} else {
-					mu.Lock()
-					built++
-					mu.Unlock()
-					end("%.12s, %d warnings", c.build.ID, len(c.build.Warnings))
-				}
+				cells = cells[n:]
 			}
 			return nil
 		})
@@ -118,16 +136,75 @@ func (s *session) build(ctx context.Context, cells []*cell) error {
 		st.abort()
 		return err
 	}
-	st.end("%d built, %d known", built, len(cells)-built-len(broken))
-	return errors.Join(broken...)
+	st.end("%d built, %d known", w.built, w.known)
+	return errors.Join(w.broken...)
+}
+
+// A walk builds cells and keeps count; architectures use it side by side.
+type walk struct {
+	s       *session
+	st      *stage
+	builder *kernel.Builder
+
+	mu           sync.Mutex
+	broken       []error
+	built, known int
+}
+
+// run builds the cells of one architecture and configuration, one patch after the other.
+func (w *walk) run(ctx context.Context, cells []*cell) error {
+	fragments, err := w.s.fragments(cells[0])
+	if err != nil {
+		return err
+	}
+	for i, c := range cells {
+		end := w.st.begin(c.name)
+		err := w.s.buildOne(ctx, w.builder, c, fragments)
+		var bad *kernel.BuildError
+		if errors.As(err, &bad) {
+			end("does not build: %v", err)
+			w.mu.Lock()
+			w.broken = append(w.broken, fmt.Errorf("%s: %w", c.name, err))
+			w.mu.Unlock()
+			for _, later := range cells[i+1:] {
+				w.st.begin(later.name)("not judged: %s does not build", c.name)
+			}
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if i > 0 {
+			for _, d := range kernel.NewWarnings(cells[i-1].build.Warnings, c.build.Warnings) {
+				c.rec.Build.WarningsNew = append(c.rec.Build.WarningsNew, d.String())
+			}
+		}
+		w.mu.Lock()
+		if c.build.Cached {
+			w.known++
+		} else {
+			w.built++
+		}
+		w.mu.Unlock()
+		if c.build.Cached {
+			end("known: %.12s", c.build.ID)
+		} else {
+			end("%.12s, %d warnings", c.build.ID, len(c.build.Warnings))
+		}
+	}
+	return nil
 }
 
 func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell, fragments []*kconfig.Fragment) error {
+	files, err := s.files(c)
+	if err != nil {
+		return err
+	}
 	b, err := builder.Build(ctx, kernel.Job{
 		Source:    s.source,
-		Files:     s.applied.Files(c.patch),
+		Files:     files,
 		Arch:      c.arch,
-		Config:    releaseConfig,
+		Config:    c.objects(),
 		Fragments: fragments,
 	})
 	var bad *kernel.BuildError

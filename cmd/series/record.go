@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/patches"
 	"github.com/seriesrig/series/results"
 )
 
@@ -27,6 +28,9 @@ func (s *session) record(started time.Time, cells []*cell) (*results.Run, error)
 		Command:  append([]string{"series"}, s.app.args...),
 		Started:  started,
 		Finished: time.Now(),
+	}
+	if h := s.series.Headline; h != (patches.Headline{}) {
+		r.Headline = &results.Headline{Benchmark: h.Benchmark, Unit: h.Unit}
 	}
 	for _, p := range s.series.Patches {
 		sum := sha256.Sum256(p.Raw)

@@ -15,6 +15,7 @@ import (
 type runCmd struct {
 	ID      string        `arg:"" help:"The series."`
 	Arch    []string      `placeholder:"A,..." help:"Architectures (default: the series')."`
+	Config  []string      `default:"release" placeholder:"NAME,..." help:"Configurations: release, variants that the series names, or all (default: ${default})."`
 	Each    bool          `negatable:"" default:"true" help:"Every prefix of the series, as a posting claims it; --no-each takes the base and the last patch."`
 	Quick   bool          `help:"A single repetition of each benchmark: to see that it works, not to be quoted."`
 	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
@@ -40,17 +41,16 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer s.Close()
-	arches, err := chooseArches(s.series, c.Arch)
-	if err != nil {
-		return err
-	}
 	prefixes := []int{0, len(s.series.Patches)}
 	if c.Each {
 		if prefixes, err = choosePatches(s.series, true, nil); err != nil {
 			return err
 		}
 	}
-	cells := s.cells(arches, prefixes)
+	cells, err := s.choose(c.Arch, c.Config, prefixes)
+	if err != nil {
+		return err
+	}
 	buildErr := s.build(ctx, cells)
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr

@@ -51,6 +51,47 @@ func chooseArches(s *patches.Series, asked []string) ([]kernel.Arch, error) {
 	return arches, nil
 }
 
+// chooseVariants returns the configurations to work on; nil is the release configuration.
+func chooseVariants(s *patches.Series, asked []string) ([]*patches.Variant, error) {
+	known := []string{patches.Release}
+	all := []*patches.Variant{nil}
+	for i := range s.Variants {
+		known, all = append(known, s.Variants[i].Name), append(all, &s.Variants[i])
+	}
+	var chosen []*patches.Variant
+	for _, name := range asked {
+		if name == "all" {
+			return all, nil
+		}
+		i := slices.Index(known, name)
+		switch {
+		case i < 0:
+			return nil, usage("--config: %s has no configuration %q (it has %s; all means all of them)", s.ID, name, strings.Join(known, ", "))
+		case slices.Contains(chosen, all[i]):
+			return nil, usage("--config: %s is named twice", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// choose makes the cells that the flags ask for.
+func (s *session) choose(arch, config []string, prefixes []int) ([]*cell, error) {
+	arches, err := chooseArches(s.series, arch)
+	if err != nil {
+		return nil, err
+	}
+	variants, err := chooseVariants(s.series, config)
+	if err != nil {
+		return nil, err
+	}
+	cells := s.cells(arches, variants, prefixes)
+	if len(cells) == 0 {
+		return nil, usage("--config %s: the series has it on none of the architectures asked for", strings.Join(config, ","))
+	}
+	return cells, nil
+}
+
 // choosePatches returns the prefixes of the series to work on, each by the number of its last patch.
 func choosePatches(s *patches.Series, each bool, patch *int) ([]int, error) {
 	n := len(s.Patches)

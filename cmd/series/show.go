@@ -48,5 +48,19 @@ func (c *showCmd) Run(a *app) error {
 		}
 		fmt.Fprintf(w, "  %s fails before patch %d: %s\n", e.Test, e.Mended, e.Why)
 	}
+	for i, v := range s.Variants {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		what := "is built, too"
+		if v.Test {
+			what = "is built and tested, too"
+		}
+		on := ""
+		if len(v.Arches) > 0 {
+			on = " on " + strings.Join(v.Arches, ", ")
+		}
+		fmt.Fprintf(w, "  configuration %s %s%s: %s\n", v.Name, what, on, v.Why)
+	}
 	return nil
 }
