@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"kernel":                  {"patches", "kernel/kconfig", "internal/..."},
 	"kernel/kconfig":          {},
 	"linker":                  {"internal/run"},
+	"linker/gentable":         {"linker"},
 	"vmtest":                  {"vmtest/...", "internal/..."},
 	"vmtest/qmp":              {},
 	"vmtest/guest":            {"vmtest/guest/agent"}, // its tests play the guest
