@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"internal/need":           {"internal/run"},
 	"internal/house":          {},
 	"patches":                 {"internal/..."},
+	"patches/lint":            {"patches"},
 	"patches/mail":            {"patches", "results", "internal/..."},
 	"kernel":                  {"patches", "kernel/kconfig", "internal/..."},
 	"kernel/kconfig":          {},
