@@ -23,7 +23,7 @@ void _start(void) { kauditd_wakeup(); }
 `
 
 // script puts .rodata inside (or, with moved bounds, outside) the kernel's bounds.
-const script = `
+const imageScript = `
 SECTIONS {
 	.text : { *(.text*) }
 	.notes : { *(.note.gnu.build-id) }
@@ -40,7 +40,7 @@ func image(t *testing.T, offset string, flags ...string) string {
 	t.Helper()
 	gcc := need.Tool(t, "gcc")
 	dir := t.TempDir()
-	for name, text := range map[string]string{"a.c": source, "a.lds": strings.ReplaceAll(script, "OFFSET", offset)} {
+	for name, text := range map[string]string{"a.c": source, "a.lds": strings.ReplaceAll(imageScript, "OFFSET", offset)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
