@@ -88,6 +88,9 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 		}
 		s.Symbols = append(s.Symbols, Symbol(y))
 	}
+	if err := d.checkSections(s); err != nil {
+		return nil, err
+	}
 	return s, d.checkChanges(s)
 }
 
@@ -229,6 +232,11 @@ func (d *document) checkNumbers(s *Series) error {
 	for i, y := range s.Symbols {
 		if y.From < 1 || y.From > n {
 			return d.errorf(fmt.Sprintf("symbol[%d].from", i), "from = %d: the series has patches 1 to %d", y.From, n)
+		}
+	}
+	for i, sec := range s.Sections {
+		if sec.From < 1 || sec.From > n {
+			return d.errorf(fmt.Sprintf("section[%d].from", i), "from = %d: the series has patches 1 to %d", sec.From, n)
 		}
 	}
 	for i, c := range d.raw.Changes {

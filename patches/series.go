@@ -34,6 +34,7 @@ type Series struct {
 	Guest      Guest     `json:"guest"`
 	Expect     []Expect  `json:"expect,omitempty"`
 	Symbols    []Symbol  `json:"symbols,omitempty"`
+	Sections   []Section `json:"sections,omitempty"`
 	Variants   []Variant `json:"variants,omitempty"`
 	Headline   Headline  `json:"headline,omitzero"`
 	Changes    []Changes `json:"changes,omitempty"` // by revision, ascending
@@ -60,6 +61,20 @@ type Expect struct {
 	Test   string `json:"test"`   // a Go test's name; Test/sub names a subtest
 	Mended int    `json:"mended"` // 1..len(Patches)
 	Why    string `json:"why"`
+}
+
+// Section says that a kernel has a section from patch From on, and none before; it must be read-only.
+type Section struct {
+	Name     string   `json:"name"`
+	From     int      `json:"from"`               // 1..len(Patches)
+	Module   string   `json:"module,omitempty"`   // the module that has it, by its path in kbuild's output folder; "" is vmlinux
+	Arches   []string `json:"arches,omitempty"`   // none means all of the series
+	Variants []string `json:"variants,omitempty"` // configurations, "release" or variants; none means all
+}
+
+// On tells whether the section is to be looked for on an architecture, in a configuration.
+func (s Section) On(arch, config string) bool {
+	return (len(s.Arches) == 0 || slices.Contains(s.Arches, arch)) && (len(s.Variants) == 0 || slices.Contains(s.Variants, config))
 }
 
 // Symbol says that vmlinux has no symbol of this name before patch From, and has one from it on.

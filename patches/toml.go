@@ -33,6 +33,7 @@ type seriesTOML struct {
 	Guest      guestTOML     `toml:"guest"`
 	Expect     []expectTOML  `toml:"expect"`
 	Symbol     []symbolTOML  `toml:"symbol"`
+	Section    []sectionTOML `toml:"section"`
 	Variant    []variantTOML `toml:"variant"`
 	Headline   headlineTOML  `toml:"headline"`
 	Changes    []changesTOML `toml:"changes"`
@@ -53,6 +54,14 @@ type expectTOML struct {
 	Test   string `toml:"test" need:""`
 	Mended int    `toml:"mended" need:""`
 	Why    string `toml:"why" need:""`
+}
+
+type sectionTOML struct {
+	Name     string   `toml:"name" need:""`
+	From     int      `toml:"from" need:""`
+	Module   string   `toml:"module"`
+	Arches   []string `toml:"arches"`
+	Variants []string `toml:"variants"`
 }
 
 type symbolTOML struct {
