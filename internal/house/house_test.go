@@ -32,6 +32,8 @@ var mayImport = map[string][]string{
 	"patches":                 {"internal/..."},
 	"patches/lint":            {"patches"},
 	"patches/mail":            {"patches", "results", "internal/..."},
+	"patches/mail/send":       {"patches/mail", "internal/..."},
+	"patches/maintainers":     {"patches"},
 	"kernel":                  {"patches", "kernel/kconfig", "internal/..."},
 	"kernel/kconfig":          {},
 	"linker":                  {"internal/run"},

@@ -55,6 +55,10 @@ type Options struct {
 	// Previous is the URL or the Message-Id of the thread of the previous revision.
 	Previous string
 
+	// Recipients are who gets which message, by its number; 0 is the cover letter's. nil means that everybody whom
+	// series.toml names gets all of them.
+	Recipients []Recipients
+
 	// Version is the program's, for the signature; "" means that of the running program.
 	Version string
 }

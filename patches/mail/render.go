@@ -96,6 +96,9 @@ func (r *renderer) checkHeaders() (err error) {
 	if r.cc, err = parseAddresses("mail.cc", s.Mail.Cc); err != nil {
 		return err
 	}
+	if err := r.checkRecipients(); err != nil {
+		return err
+	}
 	if err := checkAddress("the sender's address", r.From); err != nil {
 		return err
 	}
@@ -241,7 +244,8 @@ func (r *renderer) thread() (*Thread, error) {
 }
 
 func (r *renderer) message(n int, subject, body string) *Message {
-	return &Message{Number: n, From: r.From, To: r.to, Cc: r.cc, Body: body + r.signature(),
+	to, cc := r.recipients(n)
+	return &Message{Number: n, From: r.From, To: to, Cc: cc, Body: body + r.signature(),
 		Subject: "[" + r.subjectPrefix(n) + "] " + subject,
 		Date:    r.Date.Add(time.Duration(n) * time.Second)}
 }
