@@ -20,6 +20,8 @@ var (
 	memoryForm = regexp.MustCompile(`^([0-9]{1,7})(KiB|MiB|GiB)$`)
 	testForm   = regexp.MustCompile(`^(Test|Benchmark|Example|Fuzz)[^/\s]*(/\S+)?$`)
 	symbolForm = regexp.MustCompile(`^[A-Za-z_.$][A-Za-z0-9_.$]*$`)
+	changeForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
+	idsForm    = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	numberForm = regexp.MustCompile(`^[0-9]{4}$`)
 )
 
@@ -27,9 +29,9 @@ var (
 func (l Loader) check(d *document, dir string) (*Series, error) {
 	r := &d.raw
 	s := &Series{
-		Dir: dir, ID: r.ID, Title: r.Title, Revision: r.Revision, Prefix: r.Prefix, Base: r.Base, Arches: r.Arches,
+		Dir: dir, ID: r.ID, Title: r.Title, Revision: r.Revision, Prefix: r.Prefix, Base: r.Base, Arches: r.Arches, ChangeID: r.ChangeID, Prerequisites: r.After,
 		Config: r.Config, Tests: r.Tests, Benchmarks: r.Benchmarks, Mail: Mail(r.Mail),
-		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline},
+		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Fresh: r.Guest.Fresh},
 	}
 	if _, ok := d.lines["prefix"]; !ok {
 		s.Prefix = "PATCH"
@@ -47,6 +49,8 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 		return nil, d.errorf("revision", "revision %d: the first posting is 1", s.Revision)
 	case !baseForm.MatchString(s.Base):
 		return nil, d.errorf("base", `base %q is not of the form debian:PACKAGE, git:REPOSITORY#REVISION, tar:FILE or dir:FOLDER`, shorten(s.Base))
+	case d.lines["change-id"] > 0 && !changeForm.MatchString(s.ChangeID):
+		return nil, d.errorf("change-id", `change-id %q is not one such as "20260102-some-words-0123456789ab"`, shorten(s.ChangeID))
 	case len(s.Arches) == 0:
 		return nil, d.errorf("arches", "arches is empty")
 	case strings.ContainsAny(s.Prefix, "[]") || strings.TrimSpace(s.Prefix) != s.Prefix || s.Prefix == "":
@@ -145,6 +149,11 @@ func (d *document) checkLists(s *Series) error {
 			return d.errorf(fmt.Sprintf("config[%d]", i), "%q is not the name of a fragment in configs/, without .config", shorten(c))
 		}
 	}
+	for i, id := range s.Prerequisites {
+		if !idsForm.MatchString(id) {
+			return d.errorf(fmt.Sprintf("prerequisites[%d]", i), "%q is not what git patch-id prints: 40 hex digits", shorten(id))
+		}
+	}
 	for key, list := range map[string][]string{"tests": s.Tests, "benchmarks": s.Benchmarks} {
 		for i, p := range list {
 			if p == "" || strings.HasPrefix(p, "-") || strings.ContainsFunc(p, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
@@ -208,7 +217,13 @@ func (d *document) checkChanges(s *Series) error {
 				return d.errorf(key+".revision", "changes of revision %d are there twice", c.Revision)
 			}
 		}
+		if err := d.checkEntries(key+".series", c.Series); err != nil {
+			return err
+		}
 		for num, notes := range c.Patches {
+			if err := d.checkEntries(key+".patches."+num, notes); err != nil {
+				return err
+			}
 			if !numberForm.MatchString(num) {
 				return d.errorf(key+".patches."+num, `%q is not a patch's number, such as "0002"`, shorten(num))
 			}
@@ -218,6 +233,16 @@ func (d *document) checkChanges(s *Series) error {
 		s.Changes = append(s.Changes, out)
 	}
 	slices.SortFunc(s.Changes, func(a, b Changes) int { return a.Revision - b.Revision })
+	return nil
+}
+
+// checkEntries refuses entries of a change log that are no text.
+func (d *document) checkEntries(key string, entries []string) error {
+	for i, e := range entries {
+		if strings.TrimSpace(e) == "" || strings.ContainsFunc(e, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }) {
+			return d.errorf(fmt.Sprintf("%s[%d]", key, i), "%q is not text", shorten(e))
+		}
+	}
 	return nil
 }
 

@@ -17,6 +17,9 @@ type Cover struct {
 	Body    string `json:"-"`       // ends with a newline unless empty
 	// Tables are the names of the {{table "name"}} places in the body, in order.
 	Tables []string `json:"tables,omitempty"`
+	// Parts are the places for what is made of the patches: {{diffstat}}, {{shortlog}} and {{changes}}, without brackets.
+	// What has no place is put at the end of the letter.
+	Parts []string `json:"parts,omitempty"`
 }
 
 // Limits on a cover letter, in bytes: mailing lists refuse far less.
@@ -25,20 +28,51 @@ const maxCoverSize = 1 << 20
 var (
 	placeForm = regexp.MustCompile(`\{\{.*?\}\}|\{\{`)
 	tableForm = regexp.MustCompile(`^\{\{\s*table\s+"([a-z0-9][a-z0-9-]*)"\s*\}\}$`)
+	partForm  = regexp.MustCompile(`^\{\{\s*(diffstat|shortlog|changes)\s*\}\}$`)
+	wordsForm = regexp.MustCompile(`^\{\{\s*verdicts\s*\}\}$`)
 )
 
-// Fill returns the body with each place {{table "name"}} replaced by what table returns for the name.
-func (c Cover) Fill(table func(name string) (string, error)) (string, error) {
+// bracePlace is how a cover letter says "{{".
+const bracePlace = `{{"{{"}}`
+
+// EscapePlaces returns a text in which "{{" is no place: Fill gives the text back.
+func EscapePlaces(text string) string { return strings.ReplaceAll(text, "{{", bracePlace) }
+
+// readPlace tells what a place is for: a table's name, a part's, or the two brackets themselves.
+func readPlace(place string) (table, part string, ok bool) {
+	if m := tableForm.FindStringSubmatch(place); m != nil {
+		return m[1], "", true
+	}
+	if m := partForm.FindStringSubmatch(place); m != nil {
+		return "", m[1], true
+	}
+	if wordsForm.MatchString(place) {
+		return "verdicts", "", true
+	}
+	return "", "", place == bracePlace
+}
+
+// Fill returns the body with each place {{table "name"}} replaced by what table returns for the name ({{verdicts}} is
+// short for the table of that name), and each of the other parts by what part returns; part may be nil where there are
+// none.
+func (c Cover) Fill(table func(name string) (string, error), part func(name string) string) (string, error) {
 	var b strings.Builder
 	last := 0
 	for _, at := range placeForm.FindAllStringIndex(c.Body, -1) {
-		m := tableForm.FindStringSubmatch(c.Body[at[0]:at[1]])
-		if m == nil {
-			return "", fmt.Errorf("cover letter: bad place %s", c.Body[at[0]:at[1]])
+		place := c.Body[at[0]:at[1]]
+		name, kind, ok := readPlace(place)
+		if !ok || kind != "" && part == nil {
+			return "", fmt.Errorf("cover letter: bad place %s", place)
 		}
-		text, err := table(m[1])
-		if err != nil {
-			return "", fmt.Errorf("cover letter: table %q: %w", m[1], err)
+		text := "{{"
+		switch {
+		case name != "":
+			var err error
+			if text, err = table(name); err != nil {
+				return "", fmt.Errorf("cover letter: table %q: %w", name, err)
+			}
+		case kind != "":
+			text = part(kind)
 		}
 		b.WriteString(c.Body[last:at[0]])
 		b.WriteString(text)
@@ -85,11 +119,17 @@ func parseCover(path string, raw []byte, title string) (Cover, error) {
 	start := len(strings.TrimRight(text, " \t\n")) - len(body)
 	for _, at := range placeForm.FindAllStringIndex(text, -1) {
 		place := text[at[0]:at[1]]
-		m := tableForm.FindStringSubmatch(place)
-		if m == nil || at[0] < start {
-			return Cover{}, &InputError{File: path, Line: lineAt(raw, at[0]), Msg: fmt.Sprintf("%s: the places that can be filled are {{table \"name\"}}, in the body", place)}
+		name, part, ok := readPlace(place)
+		if !ok || at[0] < start {
+			return Cover{}, &InputError{File: path, Line: lineAt(raw, at[0]), Msg: fmt.Sprintf(
+				"%s: the places that can be filled are {{table \"name\"}}, {{verdicts}}, {{diffstat}}, {{shortlog}} and {{changes}}, in the body; %s stands for {{", place, bracePlace)}
 		}
-		c.Tables = append(c.Tables, m[1])
+		if name != "" {
+			c.Tables = append(c.Tables, name)
+		}
+		if part != "" {
+			c.Parts = append(c.Parts, part)
+		}
 	}
 	return c, nil
 }

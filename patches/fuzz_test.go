@@ -125,15 +125,18 @@ func FuzzCover(f *testing.F) {
 			oneLine(t, err)
 			return
 		}
-		n := 0
+		n, parts := 0, 0
 		if _, err := c.Fill(func(name string) (string, error) {
 			if n >= len(c.Tables) || c.Tables[n] != name {
 				t.Errorf("Fill asks for %q, tables are %q", name, c.Tables)
 			}
 			n++
 			return "", nil
-		}); err != nil || n != len(c.Tables) {
-			t.Errorf("Fill = %v after %d of %q", err, n, c.Tables)
+		}, func(string) string { parts++; return "" }); err != nil || n != len(c.Tables) || parts != len(c.Parts) {
+			t.Errorf("Fill = %v after %d of %q and %d of %q", err, n, c.Tables, parts, c.Parts)
+		}
+		if got, err := (Cover{Body: EscapePlaces(s)}).Fill(nil, nil); got != s || err != nil {
+			t.Errorf("Fill(EscapePlaces(%q)) = %q, %v", s, got, err)
 		}
 	})
 }

@@ -20,26 +20,30 @@ import (
 
 // A Series is what a series folder says, checked. It is a plain value: nothing in it is open or changes later.
 type Series struct {
-	Dir        string    `json:"-"` // the folder it was loaded from
-	ID         string    `json:"id"`
-	Title      string    `json:"title"`
-	Revision   int       `json:"revision"`         // 1 is the first posting
-	Prefix     string    `json:"prefix"`           // goes into [PATCH v2 1/3]; "PATCH" where series.toml has none
-	Base       string    `json:"base"`             // debian:, git:, tar: or dir: and what follows
-	Arches     []string  `json:"arches"`           // Go's names: amd64, ppc64, ppc64le
-	Config     []string  `json:"config,omitempty"` // fragments: configs/NAME.config
-	Tests      []string  `json:"tests,omitempty"`  // Go packages
-	Benchmarks []string  `json:"benchmarks,omitempty"`
-	Mail       Mail      `json:"mail"`
-	Guest      Guest     `json:"guest"`
-	Expect     []Expect  `json:"expect,omitempty"`
-	Symbols    []Symbol  `json:"symbols,omitempty"`
-	Sections   []Section `json:"sections,omitempty"`
-	Variants   []Variant `json:"variants,omitempty"`
-	Headline   Headline  `json:"headline,omitzero"`
-	Changes    []Changes `json:"changes,omitempty"` // by revision, ascending
-	Cover      Cover     `json:"cover"`
-	Patches    []*Patch  `json:"patches"` // patch 1 first
+	Dir      string `json:"-"` // the folder it was loaded from
+	ID       string `json:"id"`
+	Title    string `json:"title"`
+	Revision int    `json:"revision"` // 1 is the first posting
+	Prefix   string `json:"prefix"`   // goes into [PATCH v2 1/3]; "PATCH" where series.toml has none
+	Base     string `json:"base"`     // debian:, git:, tar: or dir: and what follows
+	// ChangeID names the series through all of its versions, as b4 does; "" where series.toml has none.
+	ChangeID string `json:"change_id,omitempty"`
+	// Prerequisites are the ids (git patch-id --stable) of the patches between a base that is published and Base.
+	Prerequisites []string  `json:"prerequisites,omitempty"`
+	Arches        []string  `json:"arches"`           // Go's names: amd64, ppc64, ppc64le
+	Config        []string  `json:"config,omitempty"` // fragments: configs/NAME.config
+	Tests         []string  `json:"tests,omitempty"`  // Go packages
+	Benchmarks    []string  `json:"benchmarks,omitempty"`
+	Mail          Mail      `json:"mail"`
+	Guest         Guest     `json:"guest"`
+	Expect        []Expect  `json:"expect,omitempty"`
+	Symbols       []Symbol  `json:"symbols,omitempty"`
+	Sections      []Section `json:"sections,omitempty"`
+	Variants      []Variant `json:"variants,omitempty"`
+	Headline      Headline  `json:"headline,omitzero"`
+	Changes       []Changes `json:"changes,omitempty"` // by revision, ascending
+	Cover         Cover     `json:"cover"`
+	Patches       []*Patch  `json:"patches"` // patch 1 first
 }
 
 // Mail says who gets the thread.
@@ -53,6 +57,7 @@ type Guest struct {
 	CPUs    int      `json:"cpus,omitempty"`
 	Memory  int64    `json:"memory,omitempty"` // bytes
 	Cmdline []string `json:"cmdline,omitempty"`
+	Fresh   bool     `json:"fresh,omitempty"` // the tests are about booting: no guest is restored from a snapshot
 }
 
 // Expect says that a test fails on kernels before patch Mended and passes from it on. Such a failure is recorded and does

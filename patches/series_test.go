@@ -160,6 +160,9 @@ var bad = map[string]struct {
 	"unknown key":           {"series.toml", `arches = ["amd64", "ppc64"]`, `arch = ["amd64"]`, `series.toml:6: unknown key "arch" (did you mean "arches"?)`},
 	"unknown key in table":  {"series.toml", "memory = ", "memroy = ", `series.toml:16: unknown key "guest.memroy" (did you mean "memory"?)`},
 	"unknown key in list":   {"series.toml", "mended = 2", "mended = 2\nblame = 3", `series.toml:22: unknown key "expect.blame" (known are test, mended, why)`},
+	"bad change-id":         {"series.toml", `config = ["audit"]`, `change-id = "a b"`, `series.toml:7: change-id "a b" is not one`},
+	"empty change-id":       {"series.toml", `config = ["audit"]`, `change-id = ""`, `series.toml:7: change-id "" is not one`},
+	"bad prerequisite":      {"series.toml", `config = ["audit"]`, `prerequisites = ["1234"]`, `series.toml:7: "1234" is not what git patch-id prints`},
 	"unknown table":         {"series.toml", "[guest]", "[guests]", `series.toml:14: unknown key "guests" (did you mean "guest"?)`},
 	"string for number":     {"series.toml", "revision = 2\nbase", "revision = \"2\"\nbase", `series.toml:4: "revision" must be a number, such as 1`},
 	"number for list":       {"series.toml", `config = ["audit"]`, `config = 1`, `series.toml:7: "config" must be a list of strings`},
@@ -356,12 +359,22 @@ func TestList(t *testing.T) {
 
 func TestCoverFill(t *testing.T) {
 	c := Cover{Body: "a {{table \"x\"}} b {{ table \"y\" }}\n"}
-	got, err := c.Fill(func(name string) (string, error) { return "<" + name + " {{table \"z\"}}>", nil })
+	got, err := c.Fill(func(name string) (string, error) { return "<" + name + " {{table \"z\"}}>", nil }, nil)
 	if want := "a <x {{table \"z\"}}> b <y {{table \"z\"}}>\n"; got != want || err != nil {
 		t.Errorf("Fill = %q, %v, want %q", got, err, want)
 	}
+	c.Body = `{{verdicts}}, {{ diffstat }}, {{shortlog}}, {{changes}}, {{"{{"}}table "x"}}`
+	got, err = c.Fill(func(name string) (string, error) { return "<" + name + ">", nil }, strings.ToUpper)
+	if want := `<verdicts>, DIFFSTAT, SHORTLOG, CHANGES, {{table "x"}}`; got != want || err != nil {
+		t.Errorf("Fill = %q, %v, want %q", got, err, want)
+	}
+	c.Body = "{{diffstat}} {{table \"x\"}}"
+	if got, err := c.Fill(nil, nil); err == nil {
+		t.Errorf("Fill without parts = %q", got)
+	}
 	fail := errors.New("no such table")
-	if _, err := c.Fill(func(string) (string, error) { return "", fail }); !errors.Is(err, fail) {
+	c.Body = "{{table \"x\"}}"
+	if _, err := c.Fill(func(string) (string, error) { return "", fail }, nil); !errors.Is(err, fail) {
 		t.Errorf("Fill = %v, want the table's error", err)
 	}
 }

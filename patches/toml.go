@@ -25,6 +25,8 @@ type seriesTOML struct {
 	Revision   int           `toml:"revision" need:""`
 	Prefix     string        `toml:"prefix"`
 	Base       string        `toml:"base" need:""`
+	ChangeID   string        `toml:"change-id"`
+	After      []string      `toml:"prerequisites"`
 	Arches     []string      `toml:"arches" need:""`
 	Config     []string      `toml:"config"`
 	Tests      []string      `toml:"tests"`
@@ -48,6 +50,7 @@ type guestTOML struct {
 	CPUs    int      `toml:"cpus"`
 	Memory  string   `toml:"memory"`
 	Cmdline []string `toml:"cmdline"`
+	Fresh   bool     `toml:"fresh"`
 }
 
 type expectTOML struct {

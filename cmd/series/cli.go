@@ -29,17 +29,18 @@ type cli struct {
 	NoWait  bool             `help:"Fail when another run has the work folder, instead of waiting for it."`
 	Version kong.VersionFlag `help:"Print the version."`
 
-	List  listCmd  `cmd:"" help:"List the series."`
-	Show  showCmd  `cmd:"" help:"Show a series: its patches, and what it touches."`
-	Apply applyCmd `cmd:"" help:"Apply a series and write it as a git branch, a commit a patch."`
-	Build buildCmd `cmd:"" help:"Build kernels of a series."`
-	Test  testCmd  `cmd:"" help:"Build, boot, and run the series' tests in the guest."`
-	Bench benchCmd `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
-	Mail  mailCmd  `cmd:"" help:"Write the mail thread from recorded runs."`
-	Run   runCmd   `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
-	Boot  bootCmd  `cmd:"" help:"Boot a kernel and get a shell in the guest."`
-	Exec  execCmd  `cmd:"" help:"Run a program in a guest, for go test -exec."`
-	Clean cleanCmd `cmd:"" help:"Delete what the work folder holds."`
+	List   listCmd   `cmd:"" help:"List the series."`
+	Show   showCmd   `cmd:"" help:"Show a series: its patches, and what it touches."`
+	Apply  applyCmd  `cmd:"" help:"Apply a series and write it as a git branch, a commit a patch."`
+	Build  buildCmd  `cmd:"" help:"Build kernels of a series."`
+	Test   testCmd   `cmd:"" help:"Build, boot, and run the series' tests in the guest."`
+	Bench  benchCmd  `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
+	Import importCmd `cmd:"" help:"Make a series of mail, or of commits."`
+	Mail   mailCmd   `cmd:"" help:"Write the mail thread from recorded runs."`
+	Run    runCmd    `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
+	Boot   bootCmd   `cmd:"" help:"Boot a kernel and get a shell in the guest."`
+	Exec   execCmd   `cmd:"" help:"Run a program in a guest, for go test -exec."`
+	Clean  cleanCmd  `cmd:"" help:"Delete what the work folder holds."`
 }
 
 // app is what every verb gets: the streams, the global flags, and what is made from them.

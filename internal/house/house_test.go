@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"patches":                 {"internal/..."},
 	"patches/lint":            {"patches"},
 	"patches/mail":            {"patches", "results", "internal/..."},
+	"patches/intake":          {"patches", "patches/mail", "internal/..."},
 	"patches/mail/send":       {"patches/mail", "internal/..."},
 	"patches/maintainers":     {"patches"},
 	"kernel":                  {"patches", "kernel/kconfig", "internal/..."},

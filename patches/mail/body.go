@@ -14,27 +14,47 @@ import (
 	"github.com/seriesrig/series/results"
 )
 
-// coverBody is the cover letter without its signature: the prose as it was written, the tables in their places, what
-// changed, the shortlog, the diffstat and the base.
+// coverBody is the cover letter without its signature: the prose as it was written, with the tables and the parts that it
+// has places for; then, where it has none, what changed, the shortlog, the diffstat; then the range-diff and the base.
 func (r *renderer) coverBody() (string, error) {
 	s := r.Series
-	prose, err := s.Cover.Fill(r.table)
-	if err != nil {
-		return "", err
-	}
 	stat, err := seriesStat(s.Patches, r.ReadBase)
 	if err != nil {
 		return "", fmt.Errorf("diffstat: %w", err)
 	}
-	parts := []string{prose, r.changes(), shortlog(s.Patches), stat.String()}
+	parts := map[string]string{"changes": r.changes(), "shortlog": shortlog(s.Patches), "diffstat": stat.String()}
+	placed := map[string]bool{}
+	prose, err := s.Cover.Fill(r.table, func(name string) string {
+		placed[name] = true
+		return strings.Trim(parts[name], "\n")
+	})
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
-	for _, part := range parts {
+	add := func(part string) {
 		if part = strings.Trim(part, "\n"); part != "" {
 			b.WriteString(part + "\n\n")
 		}
 	}
-	b.WriteString(r.baseLine())
+	add(prose)
+	for _, name := range []string{"changes", "shortlog", "diffstat"} {
+		if !placed[name] {
+			add(parts[name])
+		}
+	}
+	add(r.rangeDiff())
+	b.WriteString(r.baseLines())
 	return b.String(), nil
+}
+
+// rangeDiff is what changed since an earlier version, as git format-patch --range-diff writes it.
+func (r *renderer) rangeDiff() string {
+	text := strings.Trim(r.RangeDiff, "\n")
+	if text == "" {
+		return ""
+	}
+	return fmt.Sprintf("Range-diff against v%d:\n%s\n", r.RangeDiffOf, text)
 }
 
 // table is what goes into a place of the cover letter.
@@ -58,54 +78,30 @@ func (r *renderer) table(name string) (string, error) {
 	return strings.TrimSuffix(text, "\n"), err
 }
 
-// changes lists what each revision changed, the newest first. A first posting has changed nothing.
-func (r *renderer) changes() string {
+// baseLines name what the patches apply to: base-commit: where it is a commit, which git and b4 read, with the patches that
+// have to be on it before; and otherwise the source with its version and hash. change-id: comes last, as with b4.
+func (r *renderer) baseLines() string {
 	var b strings.Builder
-	list := r.Series.Changes
-	for i := len(list) - 1; i >= 0; i-- {
-		c := list[i]
-		if c.Revision < 2 || c.Revision > r.Revision || len(c.Series) == 0 {
-			continue
+	if r.Base.Commit != "" {
+		fmt.Fprintf(&b, "base-commit: %s\n", r.Base.Commit)
+	} else {
+		fmt.Fprintf(&b, "base: %s", r.Base.Spec)
+		if r.Base.Version != "" {
+			b.WriteString(" " + r.Base.Version)
 		}
-		fmt.Fprintf(&b, "Changes in v%d:\n", c.Revision)
-		for _, line := range c.Series {
-			writeItem(&b, line)
+		if r.Base.Hash != "" {
+			// A line of its own, like a folded header: together they would have more than 75 columns.
+			b.WriteString("\n " + r.Base.Hash)
 		}
 		b.WriteByte('\n')
 	}
-	if r.Previous != "" {
-		url := r.Previous
-		if !strings.Contains(url, "://") {
-			url = "https://lore.kernel.org/r/" + strings.Trim(url, "<>")
-		}
-		// The key by which b4 and people find the way back; a link is never wrapped.
-		fmt.Fprintf(&b, "Link: %s\n", url)
+	for _, id := range r.Series.Prerequisites {
+		fmt.Fprintf(&b, "prerequisite-patch-id: %s\n", id)
+	}
+	if r.Series.ChangeID != "" {
+		fmt.Fprintf(&b, "change-id: %s\n", r.Series.ChangeID)
 	}
 	return b.String()
-}
-
-// itemWidth is where an entry of the change log is wrapped; lines of a message have at most 75 columns.
-const itemWidth = 72
-
-func writeItem(b *strings.Builder, text string) {
-	b.WriteString(wrap(text, "- ", "  ", itemWidth) + "\n")
-}
-
-// baseLine names what the patches apply to: base-commit: where it is a commit, which git and b4 read, and otherwise the
-// source with its version and hash.
-func (r *renderer) baseLine() string {
-	if r.Base.Commit != "" {
-		return "base-commit: " + r.Base.Commit + "\n"
-	}
-	line := "base: " + r.Base.Spec
-	if r.Base.Version != "" {
-		line += " " + r.Base.Version
-	}
-	if r.Base.Hash != "" {
-		// A line of its own, like a folded header: together they would have more than 75 columns.
-		line += "\n " + r.Base.Hash
-	}
-	return line + "\n"
 }
 
 // patchBody is a patch's message without its signature.
@@ -128,7 +124,7 @@ func (r *renderer) patchBody(n int, p *patches.Patch) (string, error) {
 	b.WriteString(stat.String() + "\n")
 	b.WriteString(diff)
 	if !r.cover {
-		b.WriteString("\n" + r.baseLine())
+		b.WriteString("\n" + r.baseLines())
 	}
 	return b.String(), nil
 }
@@ -155,12 +151,17 @@ func (r *renderer) message1(p *patches.Patch) string {
 // (it takes quotes and comments out after it has decoded), or the message starts with what git would take for headers.
 func (r *renderer) inBodyFrom(p *patches.Patch) string {
 	author := netmail.Address{Name: p.Author.Name, Address: p.Author.Email}
-	lost := !isASCII(author.Name) && !isPhrase(author.Name)
-	if author == r.From && !lost && !looksLikeHeader(p.Body) {
+	if author == r.From && !lostName(author.Name) && !looksLikeHeader(p.Body) {
 		return ""
 	}
-	return "From: " + quoteName(author.Name) + " <" + author.Address + ">\n\n"
+	return inBody(p.Author)
 }
+
+// inBody is the line that names an author at the top of a body.
+func inBody(p patches.Person) string { return "From: " + quoteName(p.Name) + " <" + p.Email + ">\n\n" }
+
+// lostName tells the names that git am would not read back from a header.
+func lostName(name string) bool { return !isASCII(name) && !isPhrase(name) }
 
 var headerLike = regexp.MustCompile(`(?i)^(from|subject|date):|^\[PATCH\]\s|^>From\s`)
 
@@ -182,24 +183,22 @@ func (r *renderer) notes(n int, p *patches.Patch) string {
 			kept = append(kept, line)
 		}
 	}
-	var b strings.Builder
+	var parts []string
 	if text := strings.Trim(strings.Join(kept, "\n"), "\n"); text != "" {
-		b.WriteString(text + "\n")
+		parts = append(parts, text+"\n")
 	}
-	for i := len(r.Series.Changes) - 1; i >= 0; i-- {
-		c := r.Series.Changes[i]
-		if c.Revision < 2 || c.Revision > r.Revision || len(c.Patches[n]) == 0 {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte('\n')
-		}
-		fmt.Fprintf(&b, "Changes in v%d:\n", c.Revision)
-		for _, item := range c.Patches[n] {
-			writeItem(&b, item)
+	if log := r.patchChanges(n); log != "" {
+		parts = append(parts, log)
+	}
+	if !r.cover {
+		// One patch alone has no cover letter to say these in.
+		for _, text := range []string{r.previousLink(), r.rangeDiff()} {
+			if text != "" {
+				parts = append(parts, text)
+			}
 		}
 	}
-	return b.String()
+	return strings.Join(parts, "\n")
 }
 
 // diffText is the diff as it stands in the patch's file, byte for byte: from the first "diff --git" to the end of its
@@ -212,7 +211,13 @@ func diffText(p *patches.Patch) (string, error) {
 	if !bytes.HasPrefix(rest, []byte("diff --git ")) {
 		return "", fmt.Errorf("%s:%d: there is no diff", p.File, p.Lines.Diff)
 	}
-	old, fresh, end := 0, 0, 0
+	end, err := diffEnd(rest)
+	return string(rest[:end]), err
+}
+
+// diffEnd is where the diff at the beginning of a text ends.
+func diffEnd(rest []byte) (end int, err error) {
+	old, fresh := 0, 0
 	for end < len(rest) {
 		line := rest[end:]
 		if i := bytes.IndexByte(line, '\n'); i >= 0 {
@@ -230,16 +235,15 @@ func diffText(p *patches.Patch) (string, error) {
 				fresh--
 			}
 		case bytes.HasPrefix(line, []byte("@@ -")):
-			var err error
 			if old, fresh, err = hunkCounts(string(line)); err != nil {
-				return "", err
+				return end, err
 			}
 		case !isDiffHeader(line):
-			return string(rest[:end]), nil
+			return end, nil
 		}
 		end += len(line)
 	}
-	return string(rest[:end]), nil
+	return end, nil
 }
 
 var hunkForm = regexp.MustCompile(`^@@ -[0-9]+(?:,([0-9]+))? \+[0-9]+(?:,([0-9]+))? @@`)

@@ -52,6 +52,9 @@ type Options struct {
 	// ReadBase returns a file of the base as it was before all patches. It is needed only for the percentage of a renamed
 	// file that several patches change, and may be nil otherwise.
 	ReadBase func(path string) ([]byte, error)
+	// RangeDiff is what git range-diff says of the patches against those of revision RangeDiffOf; "" for none.
+	RangeDiff   string
+	RangeDiffOf int
 	// Previous is the URL or the Message-Id of the thread of the previous revision.
 	Previous string
 

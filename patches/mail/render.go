@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	netmail "net/mail"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,9 +84,15 @@ func newRenderer(o Options) (*renderer, error) {
 	if r.Base == (results.Base{}) {
 		r.Base.Spec = s.Base
 	}
+	if m := commitForm.FindStringSubmatch(r.Base.Spec); m != nil && r.Base.Commit == "" {
+		r.Base.Commit = m[1]
+	}
 	r.cover = len(s.Patches) > 1 || s.Cover.Body != ""
 	return r, r.checkHeaders()
 }
+
+// commitForm is the spec of a base that names a commit by its id.
+var commitForm = regexp.MustCompile(`^git:.*#([0-9a-f]{40})$`)
 
 // checkHeaders is the guard against header injection: whatever goes into a header passes here.
 func (r *renderer) checkHeaders() (err error) {
@@ -118,6 +125,9 @@ func (r *renderer) checkHeaders() (err error) {
 	}
 	if r.Previous != "" && strings.ContainsAny(r.Previous, " \t") {
 		return fmt.Errorf("the previous thread %q is neither a URL nor a Message-Id", r.Previous)
+	}
+	if strings.ContainsFunc(r.RangeDiff, isBadControl) || strings.Contains("\n"+r.RangeDiff, "\ndiff ") {
+		return fmt.Errorf("the range-diff is not one")
 	}
 	for i, p := range s.Patches {
 		if err := checkPatch(p); err != nil {
@@ -293,6 +303,18 @@ func (r *renderer) setIDs(t *Thread) {
 			m.InReplyTo, m.References = first.ID, []string{first.ID}
 		}
 	}
+}
+
+var idParts = regexp.MustCompile(`^([a-z0-9][a-z0-9-]*)-v([0-9]{1,3})-[0-9]+-[0-9a-f]{20}@`)
+
+// SeriesOf tells of which series and revision a message is, by the Message-Id that Render gave it.
+func SeriesOf(messageID string) (id string, revision int, ok bool) {
+	m := idParts.FindStringSubmatch(messageID)
+	if m == nil {
+		return "", 0, false
+	}
+	revision, err := strconv.Atoi(m[2])
+	return m[1], revision, err == nil && revision > 0
 }
 
 // encode fills Raw.
