@@ -34,6 +34,7 @@ type cli struct {
 	Apply  applyCmd  `cmd:"" help:"Apply a series and write it as a git branch, a commit a patch."`
 	Build  buildCmd  `cmd:"" help:"Build kernels of a series."`
 	Test   testCmd   `cmd:"" help:"Build, boot, and run the series' tests in the guest."`
+	Verify verifyCmd `cmd:"" help:"Prove what can be read off built kernels, or off an ELF file."`
 	Bench  benchCmd  `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
 	Import importCmd `cmd:"" help:"Make a series of mail, or of commits."`
 	Mail   mailCmd   `cmd:"" help:"Write the mail thread from recorded runs."`

@@ -30,6 +30,9 @@ type cell struct {
 	name    string // "ppc64 2/3", "ppc64 2/3 debug"
 	build   *kernel.Build
 	rec     *results.Cell
+
+	sections  []linker.Proof        // of the sections that the series promises
+	explained []*linker.Explanation // what these proofs come from
 }
 
 // cells makes the cells of a run, ordered by architecture, configuration and patch.
@@ -206,6 +209,7 @@ func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell
 		Arch:      c.arch,
 		Config:    c.objects(),
 		Fragments: fragments,
+		Targets:   s.targets(c),
 	})
 	var bad *kernel.BuildError
 	if errors.As(err, &bad) {
@@ -221,7 +225,7 @@ func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell
 	c.build = b
 	c.rec.Build = &results.Build{ID: b.ID, Image: b.Image, Log: b.Log, Cached: b.Cached, Seconds: b.Seconds,
 		Warnings: len(b.Warnings), WarningsNew: []string{}, Errors: []string{}}
-	return nil
+	return s.prove(ctx, c)
 }
 
 // verify proves what can be read off the built kernels, and returns how many proofs failed.
@@ -242,6 +246,7 @@ func (s *session) verify(ctx context.Context, cells []*cell) (failed int, err er
 			st.abort()
 			return 0, err
 		}
+		proofs = append(proofs, c.sections...)
 		bad := ""
 		c.rec.Proofs = nil
 		for _, p := range proofs {
