@@ -28,12 +28,21 @@ type mailCmd struct {
 	Signoff  bool   `help:"Add your own Signed-off-by, with the name and address of git's configuration, and send as you."`
 	Unfilled bool   `help:"Write (not measured) where there is no figure for a table, instead of refusing."`
 	Previous string `placeholder:"URL" help:"The thread of the revision before."`
+	recipientFlags
+	Recipients bool `help:"Print who gets which message and why, and write nothing."`
 }
 
 func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	s, err := a.load(c.ID)
 	if err != nil {
 		return err
+	}
+	plan, err := c.plan(ctx, a, s)
+	if err != nil {
+		return err
+	}
+	if c.Recipients {
+		return a.printRecipients(s, plan)
 	}
 	work, err := a.work()
 	if err != nil {
@@ -60,6 +69,9 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 		o.From, o.Signoff = who, &who
+	}
+	if o.Recipients, err = headers(s, plan); err != nil {
+		return err
 	}
 	thread, err := mail.Render(o)
 	if err != nil {
@@ -114,7 +126,17 @@ func newestRecord(dir string, s *patches.Series, a *app) (*results.Run, error) {
 // writeThread renders the thread from a run's own record.
 func (s *session) writeThread(r *results.Run, output string) error {
 	st := s.show.stage("mail", len(s.series.Patches)+1)
-	thread, err := mail.Render(mail.Options{Series: s.series, Run: r, ReadBase: func(path string) ([]byte, error) {
+	plan, err := recipientFlags{Maintainers: true}.planIn(s.app, s.series, s.source, s.applied)
+	if err != nil {
+		st.abort()
+		return err
+	}
+	recipients, err := headers(s.series, plan)
+	if err != nil {
+		st.abort()
+		return err
+	}
+	thread, err := mail.Render(mail.Options{Series: s.series, Run: r, Recipients: recipients, ReadBase: func(path string) ([]byte, error) {
 		f, err := s.source.ReadFile(path)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	netmail "net/mail"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/patches"
+	"github.com/seriesrig/series/patches/mail"
+	"github.com/seriesrig/series/patches/maintainers"
+)
+
+// recipientFlags say who gets the thread besides those whom series.toml names.
+type recipientFlags struct {
+	Maintainers bool `negatable:"" default:"true" help:"Send each patch to those whom the base's MAINTAINERS names for it (To: maintainers, Cc: reviewers and lists); --no-maintainers leaves it at series.toml's."`
+	Stable      bool `help:"Send a patch with a Cc: stable@vger.kernel.org trailer there, too."`
+}
+
+// plan finds the recipients in the base, which is fetched and unpacked where it is not there yet.
+func (f recipientFlags) plan(ctx context.Context, a *app, s *patches.Series) (*maintainers.Plan, error) {
+	if !f.Maintainers {
+		return nil, nil
+	}
+	spec := s.Base
+	if a.cli.Base != "" {
+		spec = a.cli.Base
+	}
+	base, err := kernel.ParseBase(spec)
+	if err != nil {
+		return nil, err
+	}
+	work, err := a.work()
+	if err != nil {
+		return nil, err
+	}
+	store, err := kernel.OpenStore(work)
+	if err != nil {
+		return nil, err
+	}
+	store.Log = a.log
+	source, err := store.Resolve(ctx, base)
+	if err != nil {
+		return nil, fmt.Errorf("%w (--no-maintainers does without it)", err)
+	}
+	applied, err := patches.Apply(source, s.Patches)
+	if err != nil {
+		return nil, err
+	}
+	return f.planIn(a, s, source, applied)
+}
+
+// planIn finds the recipients in a tree that the series has been applied to. A tree without MAINTAINERS names nobody.
+func (f recipientFlags) planIn(a *app, s *patches.Series, source patches.Source, applied *patches.Result) (*maintainers.Plan, error) {
+	plan, err := maintainers.Planner{Tree: source, Applied: applied, Stable: f.Stable}.Plan(s.Patches)
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(a.stderr, "series: the base has no MAINTAINERS; the thread goes to those whom series.toml names")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range plan.Warnings {
+		fmt.Fprintf(a.stderr, "series: %s\n", w)
+	}
+	return plan, nil
+}
+
+// headers returns the To: and the Cc: of each message; nil where only series.toml counts.
+func headers(s *patches.Series, plan *maintainers.Plan) ([]mail.Recipients, error) {
+	if plan == nil {
+		return nil, nil
+	}
+	to, err := addresses(s.Mail.To)
+	if err != nil {
+		return nil, err
+	}
+	cc, err := addresses(s.Mail.Cc)
+	if err != nil {
+		return nil, err
+	}
+	var out []mail.Recipients
+	for _, found := range append([][]maintainers.Recipient{plan.Cover}, plan.Patches...) {
+		var r mail.Recipients
+		r.To, r.Cc = maintainers.Headers(to, cc, found)
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func addresses(list []string) ([]netmail.Address, error) {
+	var out []netmail.Address
+	for _, text := range list {
+		a, err := netmail.ParseAddress(text)
+		if err != nil {
+			return nil, usage("series.toml: %q is no address: %v", text, err)
+		}
+		out = append(out, *a)
+	}
+	return out, nil
+}
+
+// A reasoned recipient is a line of what --recipients prints.
+type reasoned struct {
+	Address  string   `json:"address"`
+	Header   string   `json:"header"`   // To or Cc
+	Messages []int    `json:"messages"` // by number; 0 is the cover letter
+	Reasons  []string `json:"reasons"`
+}
+
+// reasons lists every recipient with its reasons, in the order in which they come up.
+func reasons(s *patches.Series, plan *maintainers.Plan) ([]reasoned, error) {
+	all, err := headers(s, plan)
+	if err != nil {
+		return nil, err
+	}
+	if all == nil {
+		named := mail.Recipients{}
+		if named.To, err = addresses(s.Mail.To); err != nil {
+			return nil, err
+		}
+		if named.Cc, err = addresses(s.Mail.Cc); err != nil {
+			return nil, err
+		}
+		all = slices.Repeat([]mail.Recipients{named}, len(s.Patches)+1)
+	}
+	why := map[string][]string{}
+	for _, text := range slices.Concat(s.Mail.To, s.Mail.Cc) {
+		if a, err := netmail.ParseAddress(text); err == nil {
+			why[strings.ToLower(a.Address)] = []string{"series.toml"}
+		}
+	}
+	if plan != nil {
+		for _, r := range plan.Cover {
+			key := strings.ToLower(r.Address.Address)
+			why[key] = append(why[key], r.Reasons...)
+		}
+	}
+	out := []reasoned{}
+	at := map[string]int{}
+	for _, header := range []string{"To", "Cc"} {
+		for n, r := range all {
+			if n == 0 && len(s.Patches) == 1 && s.Cover.Body == "" {
+				continue // such a series has no cover letter
+			}
+			list := r.To
+			if header == "Cc" {
+				list = r.Cc
+			}
+			for _, a := range list {
+				key := strings.ToLower(a.Address)
+				i, ok := at[header+key]
+				if !ok {
+					i = len(out)
+					at[header+key] = i
+					out = append(out, reasoned{Address: plainAddress(a), Header: header, Reasons: why[key]})
+				}
+				out[i].Messages = append(out[i].Messages, n)
+			}
+		}
+	}
+	return out, nil
+}
+
+// plainAddress is an address as people read it.
+func plainAddress(a netmail.Address) string {
+	if a.Name == "" {
+		return a.Address
+	}
+	return a.Name + " <" + a.Address + ">"
+}
+
+func (a *app) printRecipients(s *patches.Series, plan *maintainers.Plan) error {
+	list, err := reasons(s, plan)
+	if err != nil {
+		return err
+	}
+	if a.cli.JSON {
+		warnings := []maintainers.Warning{}
+		if plan != nil {
+			warnings = append(warnings, plan.Warnings...)
+		}
+		return a.printJSON(map[string]any{"recipients": list, "warnings": warnings})
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, r := range list {
+		which := "all"
+		if len(r.Messages) <= len(s.Patches) {
+			which = strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Messages), " ", ","), "[]")
+		}
+		fmt.Fprintf(w, "%s:\t%s\t%s\t%s\n", r.Header, r.Address, which, strings.Join(r.Reasons, "; "))
+	}
+	return w.Flush()
+}
