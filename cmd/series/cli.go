@@ -31,6 +31,7 @@ type cli struct {
 
 	List   listCmd   `cmd:"" help:"List the series."`
 	Show   showCmd   `cmd:"" help:"Show a series: its patches, and what it touches."`
+	Lint   lintCmd   `cmd:"" help:"Judge a series, a thread or patch files by the posting rules."`
 	Apply  applyCmd  `cmd:"" help:"Apply a series and write it as a git branch, a commit a patch."`
 	Build  buildCmd  `cmd:"" help:"Build kernels of a series."`
 	Test   testCmd   `cmd:"" help:"Build, boot, and run the series' tests in the guest."`

@@ -264,10 +264,15 @@ func quote(s string) string {
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most-3]) + "..."
 	}
-	return `"` + strings.Map(func(c rune) rune {
+	return `"` + printable(s) + `"`
+}
+
+// printable replaces what a terminal would act on.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return '\uFFFD'
 		}
 		return c
-	}, s) + `"`
+	}, strings.ToValidUTF8(s, "\uFFFD"))
 }

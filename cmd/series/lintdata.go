@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/seriesrig/series/internal/run"
+	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/patches"
+	"github.com/seriesrig/series/patches/lint"
+	"github.com/seriesrig/series/patches/maintainers"
+	"github.com/seriesrig/series/results"
+)
+
+// base returns the source of the base where it is at hand, or nil. It is fetched only where --checkpatch asks for it.
+func (c *lintCmd) base(ctx context.Context, a *app, spec string) (*kernel.Source, error) {
+	asked := c.Checkpatch != nil && *c.Checkpatch
+	if spec == "" {
+		if asked {
+			return nil, usage("--checkpatch needs a kernel source: name one with --base")
+		}
+		return nil, nil
+	}
+	base, err := kernel.ParseBase(spec)
+	if err != nil {
+		return nil, err
+	}
+	work, err := a.work()
+	if err != nil {
+		return nil, err
+	}
+	store, err := kernel.OpenStore(work)
+	if err != nil {
+		return nil, err
+	}
+	store.Log = a.log
+	if src, ok := store.AtHand(ctx, base); ok {
+		return src, nil
+	}
+	if !asked {
+		a.log.Info("the base is not at hand; --checkpatch fetches it", "base", spec)
+		return nil, ctx.Err()
+	}
+	lock, err := lockWork(ctx, work, "series lint", a.cli.NoWait, a.stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	end := newProgress(a.stderr, a.cli.Quiet).stage("base", 1).begin(spec)
+	src, err := store.Resolve(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	end("%s", src.Version)
+	return src, nil
+}
+
+// A lintMaintainers answers the rules' questions from MAINTAINERS of the base.
+type lintMaintainers struct{ finder *maintainers.Finder }
+
+func openMaintainers(src *kernel.Source) (lint.Maintainers, error) {
+	f, err := maintainers.Open(src)
+	if err != nil {
+		return nil, err
+	}
+	return lintMaintainers{f}, nil
+}
+
+func (m lintMaintainers) Sections(path string) []lint.Section {
+	var out []lint.Section
+	for _, s := range m.finder.Sections(path) {
+		out = append(out, lint.Section{Docs: s.Values('P'), Trees: s.Values('T'), Lists: s.Values('L')})
+	}
+	return out
+}
+
+func (m lintMaintainers) Covered(path string) bool { return len(m.finder.Sections(path)) > 0 }
+
+func (m lintMaintainers) Recipients(paths []string) []lint.Recipient {
+	var out []lint.Recipient
+	for _, r := range m.finder.Paths(paths...) {
+		out = append(out, lint.Recipient{Person: lint.Person{Name: r.Address.Name, Email: r.Address.Address}, Reason: strings.Join(r.Reasons, ", ")})
+	}
+	return out
+}
+
+// repository returns where commits are looked up, and what the series applies to there.
+func (c *lintCmd) repository(spec string) (repo, rev string) {
+	base, err := kernel.ParseBase(spec)
+	git := err == nil && base.Kind == kernel.Git && !base.Remote()
+	switch {
+	case c.Git != "" && git:
+		return c.Git, base.Rev
+	case c.Git != "":
+		return c.Git, "HEAD"
+	case git:
+		return base.Name, base.Rev
+	}
+	return "", ""
+}
+
+// A commitLookup looks commits up with git.
+type commitLookup struct {
+	ctx       context.Context
+	repo, rev string
+	seen      map[string]*lint.Commit // nil for one that is not there
+}
+
+// Commit returns the commit whose id begins with hex digits; the caller lets nothing else through.
+func (l *commitLookup) Commit(id string) (*lint.Commit, error) {
+	if c, ok := l.seen[id]; ok {
+		if c == nil {
+			return nil, lint.ErrNoCommit
+		}
+		return c, nil
+	}
+	if l.seen == nil {
+		l.seen = map[string]*lint.Commit{}
+	}
+	git := func(args ...string) (string, error) {
+		b, err := run.Cmd{Name: "git", Args: append([]string{"-C", l.repo}, args...), Env: run.CleanEnv("GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1")}.Output(l.ctx)
+		return strings.TrimRight(string(b), "\n"), err
+	}
+	if _, err := git("rev-parse", "--git-dir"); err != nil {
+		return nil, fmt.Errorf("look up commits: %w", err)
+	}
+	full, err := git("rev-parse", "--verify", "--quiet", "--end-of-options", id+"^{commit}")
+	if err != nil {
+		if l.ctx.Err() != nil {
+			return nil, l.ctx.Err()
+		}
+		l.seen[id] = nil
+		return nil, lint.ErrNoCommit
+	}
+	text, err := git("show", "-s", "--format=%an%x00%ae%x00%s", full)
+	if err != nil {
+		return nil, fmt.Errorf("look up commit %s: %w", id, err)
+	}
+	part := strings.SplitN(text, "\x00", 3)
+	if len(part) != 3 {
+		return nil, fmt.Errorf("look up commit %s: git says %q", id, text)
+	}
+	_, err = git("merge-base", "--is-ancestor", "--end-of-options", full, l.rev)
+	c := &lint.Commit{ID: full, Author: lint.Person{Name: part[0], Email: part[1]}, Subject: part[2], Ancestor: err == nil}
+	l.seen[id] = c
+	return c, l.ctx.Err()
+}
+
+// A lintRuns is what the records say of exactly a series' patches: the newest cell of each architecture and patch.
+type lintRuns struct {
+	arches []string
+	cells  map[string]lint.Run
+}
+
+func (r *lintRuns) Prefix(n int) []lint.Run {
+	var out []lint.Run
+	for _, arch := range r.arches {
+		c, ok := r.cells[fmt.Sprint(arch, " ", n)]
+		if !ok {
+			c = lint.Run{Arch: arch}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// recordedRuns reads the records of a series, those of the work folder and those that are published, and returns nil
+// where none is of exactly its patches.
+func recordedRuns(a *app, s *patches.Series) (*lintRuns, error) {
+	work, err := a.work()
+	if err != nil {
+		return nil, err
+	}
+	out := &lintRuns{arches: s.Arches, cells: map[string]lint.Run{}}
+	newest := map[string]*results.Run{}
+	for _, dir := range []string{filepath.Join(a.root(), "results", s.ID), filepath.Join(work, "runs", s.ID)} {
+		names, err := filepath.Glob(filepath.Join(dir, "v*.json"))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			r, err := results.Load(name)
+			if err != nil {
+				a.log.Warn("record passed over", "error", err)
+				continue
+			}
+			if !samePatches(r, s) {
+				continue
+			}
+			for _, c := range r.Cells {
+				key := fmt.Sprint(c.Arch, " ", c.Patch)
+				if have := newest[key]; have != nil && have.Started.After(r.Started) {
+					continue
+				}
+				if known, ok := cellRun(c, filepath.Base(name), len(s.Tests) > 0); ok {
+					newest[key] = r
+					out.cells[key] = known
+				}
+			}
+		}
+	}
+	if len(newest) == 0 {
+		return nil, nil
+	}
+	return out, nil
+}
+
+// samePatches tells whether a record is of exactly the series' patches, messages included.
+func samePatches(r *results.Run, s *patches.Series) bool {
+	if r.Series != s.ID || len(r.Patches) != len(s.Patches) {
+		return false
+	}
+	for i, p := range s.Patches {
+		if fmt.Sprintf("sha256:%x", sha256.Sum256(p.Raw)) != r.Patches[i].Hash {
+			return false
+		}
+	}
+	return true
+}
+
+// cellRun is what a cell says; ok is false where it says nothing, as the rig failed or the run stopped before.
+func cellRun(c results.Cell, source string, tests bool) (_ lint.Run, ok bool) {
+	r := lint.Run{Arch: c.Arch, Done: true, Source: source}
+	switch {
+	case c.Build == nil:
+		return r, false
+	case len(c.Build.Errors) > 0:
+		r.Detail = "it does not build: " + c.Build.Errors[0]
+		return r, true
+	}
+	for _, p := range c.Proofs {
+		if !p.Pass {
+			r.Detail = "proof " + p.Name + " fails"
+			return r, true
+		}
+	}
+	switch {
+	case c.Tests == nil:
+		r.Pass = !tests
+		return r, !tests
+	case c.Tests.Verdict == results.Rig:
+		return r, false
+	case c.Tests.Verdict != results.Pass:
+		r.Detail = fmt.Sprintf("verdict %s, %d of %d tests failed", c.Tests.Verdict, c.Tests.Failed, c.Tests.Failed+c.Tests.Passed)
+		return r, true
+	}
+	r.Pass = true
+	return r, true
+}
