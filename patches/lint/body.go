@@ -21,14 +21,14 @@ func (m *Message) prose() []Line {
 func bodyEmpty(p *pass, m *Message) {
 	tags := map[int]bool{}
 	for _, t := range m.Tags {
-		tags[t.Line] = true
+		tags[t.Index] = true
 	}
-	for _, l := range m.Text {
+	for i, l := range m.Text {
 		text := strings.TrimSpace(l.Text)
 		if m.Kind == Cover && (text == "-- " || text == "--" || statForm.MatchString(l.Text)) {
 			break
 		}
-		if text != "" && !tags[l.No] && !baseForm.MatchString(text) {
+		if text != "" && !tags[i] && !baseForm.MatchString(text) {
 			return
 		}
 	}

@@ -47,7 +47,7 @@ const (
 	NeedWhole       Need = "the whole thread"          // and not one message of it
 	NeedMails       Need = "the mails as rendered"     // and not the files that they are made from
 	NeedSent        Need = "mails with recipients"     // To: and Message-Id:
-	NeedRecipients  Need = "recipients"                // To: of the mails, or mail.to of the series
+	NeedRecipients  Need = "mails with To: or Cc:"     // those of a stored series are found when it is rendered
 	NeedCommits     Need = "a git repository"          // of the kernel
 	NeedRuns        Need = "recorded runs"             // of exactly these patches
 	NeedMaintainers Need = "a MAINTAINERS file"        // of the base
@@ -220,7 +220,7 @@ func (p *pass) has(n Need) bool {
 	case NeedSent:
 		return first.sent()
 	case NeedRecipients:
-		return len(first.To)+len(first.Cc) > 0
+		return !first.Stored && len(first.To)+len(first.Cc) > 0
 	case NeedCommits:
 		return p.Commits != nil
 	case NeedRuns:

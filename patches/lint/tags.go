@@ -189,14 +189,14 @@ func stableTag(p *pass, m *Message) {
 	if m.Kind != Patch {
 		return
 	}
-	for _, l := range slices.Concat(m.Text, m.Notes) {
+	for i, l := range slices.Concat(m.Text, m.Notes) {
 		low := strings.ToLower(strings.TrimSpace(l.Text))
 		if !strings.HasPrefix(low, "cc:") || !strings.Contains(low, "stable@") {
 			continue
 		}
 		block := false
 		for _, t := range m.Tags {
-			block = block || t.Line == l.No && t.Block
+			block = block || t.Index == i && t.Block
 		}
 		if !block {
 			p.find(m, l.No, "Cc: stable is a tag; put it among the others at the end of the message, above ---")
