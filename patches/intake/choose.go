@@ -3,6 +3,7 @@
 package intake
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -261,13 +262,29 @@ func (v *version) build(trailers map[int][]string) ([]*patches.Patch, error) {
 		}
 		m := l.Message
 		m.Number, m.Total = n, v.total
-		p, err := m.Patch(fmt.Sprintf("patch %d/%d", n, v.total), trailers[n]...)
+		p, err := m.Patch(fmt.Sprintf("%04d-%s.patch", n, fileName(summary(l.Subject))), trailers[n]...)
 		if err != nil {
-			return nil, l.errorf("%w", err)
+			return nil, l.patchError(err)
 		}
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// patchError names the line of the message's body that is wrong.
+func (l *letter) patchError(err error) error {
+	var bad *patches.InputError
+	switch {
+	case errors.As(err, &bad) && bad.Line > 0:
+		e := l.errorf("line %d of its body: %s", bad.Line, bad.Msg)
+		e.Err = err
+		return e
+	case bad != nil:
+		e := l.errorf("%s", bad.Msg)
+		e.Err = err
+		return e
+	}
+	return l.errorf("%w", err)
 }
 
 // ownID is the series' id where the thread was made by this program.

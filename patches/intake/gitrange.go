@@ -30,7 +30,7 @@ func IsRange(source string) bool {
 // programs or change the form of patches.
 func git(repo string, args ...string) run.Cmd {
 	args = append([]string{"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "safe.bareRepository=all", "-c", "core.quotePath=true",
-		"-c", "diff.external=", "-c", "core.attributesFile=/dev/null", "-c", "diff.orderFile=", "-C", repo}, args...)
+		"-c", "core.attributesFile=/dev/null", "-C", repo}, args...)
 	return run.Cmd{Name: "git", Args: args, Env: run.CleanEnv("GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1",
 		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_REPLACE_OBJECTS=1")}
 }
@@ -109,7 +109,7 @@ func gitRange(ctx context.Context, repo, source string) (*Series, error) {
 		return nil, err
 	}
 	if len(s.Patches) != len(commits) {
-		return nil, &patches.InputError{File: source, Msg: fmt.Sprintf("%d commits gave %d patches: is one of them empty?", len(commits), len(s.Patches))}
+		return nil, fmt.Errorf("git made %d patches of %d commits", len(s.Patches), len(commits))
 	}
 	s.Title = s.Patches[0].Subject
 	s.ID = slug(s.Title)
@@ -128,9 +128,10 @@ func formatPatches(ctx context.Context, repo, base, last string) ([]*patches.Pat
 	}
 	defer os.RemoveAll(dir)
 	cmd := git(repo, "format-patch", "--quiet", "--output-directory", dir, "--zero-commit", "--no-attach", "--no-thread", "--no-cover-letter",
-		"--no-from", "--no-to", "--no-cc", "--no-add-header", "--no-notes", "--no-base", "--subject-prefix=PATCH", "--numbered",
+		// The author goes to the top of the body, so that a message that itself begins like a header is not taken for one.
+		"--from=Import <import@seriesrig.invalid>", "--no-to", "--no-cc", "--no-add-header", "--no-notes", "--no-base", "--subject-prefix=PATCH", "--numbered",
 		"--suffix=.patch", "--encode-email-headers", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
-		"--unified=3", "--inter-hunk-context=0", "--stat", "--summary", "-M", "--signature=git", base+".."+last)
+		"--unified=3", "--inter-hunk-context=0", "--stat", "--summary", "-M", "-O/dev/null", "--signature=git", base+".."+last)
 	if err := cmd.Run(ctx); err != nil {
 		return nil, err
 	}
@@ -141,11 +142,15 @@ func formatPatches(ctx context.Context, repo, base, last string) ([]*patches.Pat
 	var out []*patches.Patch
 	for i, name := range files {
 		p, err := patches.LoadPatch(name)
+		var bad *patches.InputError
+		if errors.As(err, &bad) {
+			bad.File = fmt.Sprintf("commit %d of the range", i+1)
+		}
 		if err == nil {
 			p, err = mail.Store(p, i+1, len(files))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("commit %d: %w", i+1, err)
+			return nil, err
 		}
 		out = append(out, p)
 	}

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/seriesrig/series/patches"
 )
@@ -35,12 +37,21 @@ type rawMail struct {
 
 func (r rawMail) errorf(format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{File: r.file, Message: r.n, Line: r.line, Msg: err.Error(), Err: errors.Unwrap(err)}
+	text := strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(strings.TrimSpace(err.Error()), "?"))
+	return &Error{File: r.file, Message: r.n, Line: r.line, Msg: text, Err: errors.Unwrap(err)}
 }
 
 // readSource reads the messages of a file, a maildir or a folder of *.patch and *.eml files.
 func readSource(path string) ([]rawMail, error) {
 	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &patches.InputError{File: path, Msg: "no such file or folder, and no range REV..REV", Err: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("import: %w", err)
 	}

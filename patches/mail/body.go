@@ -211,12 +211,12 @@ func diffText(p *patches.Patch) (string, error) {
 	if !bytes.HasPrefix(rest, []byte("diff --git ")) {
 		return "", fmt.Errorf("%s:%d: there is no diff", p.File, p.Lines.Diff)
 	}
-	end, err := diffEnd(rest)
+	end, _, err := diffEnd(rest)
 	return string(rest[:end]), err
 }
 
-// diffEnd is where the diff at the beginning of a text ends.
-func diffEnd(rest []byte) (end int, err error) {
+// diffEnd is where the diff at the beginning of a text ends. whole is false where the text ends within a hunk.
+func diffEnd(rest []byte) (end int, whole bool, err error) {
 	old, fresh := 0, 0
 	for end < len(rest) {
 		line := rest[end:]
@@ -236,14 +236,14 @@ func diffEnd(rest []byte) (end int, err error) {
 			}
 		case bytes.HasPrefix(line, []byte("@@ -")):
 			if old, fresh, err = hunkCounts(string(line)); err != nil {
-				return end, err
+				return end, false, err
 			}
 		case !isDiffHeader(line):
-			return end, nil
+			return end, true, nil
 		}
 		end += len(line)
 	}
-	return end, nil
+	return end, old <= 0 && fresh <= 0, nil
 }
 
 var hunkForm = regexp.MustCompile(`^@@ -[0-9]+(?:,([0-9]+))? \+[0-9]+(?:,([0-9]+))? @@`)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	netmail "net/mail"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 // A message without a diff is ErrNoDiff; one with a diff that is not whole is a *patches.InputError whose File is name and
 // whose Line is of the message's body.
 func (m *Message) Patch(name string, trailers ...string) (*patches.Patch, error) {
-	head, diff, tail, err := cutDiff(m.Body)
+	head, diff, tail, whole, err := cutDiff(m.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func (m *Message) Patch(name string, trailers ...string) (*patches.Patch, error)
 		at := 1 + strings.Count(head, "\n") + strings.Count(diff, "\n")
 		return nil, &patches.InputError{File: name, Line: at, Msg: err.Error()}
 	}
-	read, err := m.readPatch(name, head, diff)
+	read, err := m.readPatch(name, head, diff, whole)
 	if err != nil {
 		return nil, err
 	}
@@ -78,19 +79,20 @@ func isBadControl(r rune) bool {
 // ErrNoDiff says that a message has no diff, or one that is only quoted.
 var ErrNoDiff = fmt.Errorf("there is no diff in it")
 
-// cutDiff cuts a body into what is above its diff, the diff, and what follows.
-func cutDiff(body string) (head, diff, tail string, err error) {
+// cutDiff cuts a body into what is above its diff, the diff, and what follows. whole is false where the last hunk is cut
+// short.
+func cutDiff(body string) (head, diff, tail string, whole bool, err error) {
 	at := 0
 	if !strings.HasPrefix(body, "diff --git ") {
 		if at = 1 + strings.Index(body, "\ndiff --git "); at == 0 {
-			return "", "", "", ErrNoDiff
+			return "", "", "", false, ErrNoDiff
 		}
 	}
-	end, err := diffEnd([]byte(body[at:]))
+	end, whole, err := diffEnd([]byte(body[at:]))
 	if err != nil {
-		return "", "", "", err
+		return "", "", "", false, err
 	}
-	return body[:at], body[at : at+end], body[at+end:], nil
+	return body[:at], body[at : at+end], body[at+end:], whole, nil
 }
 
 var tailForm = regexp.MustCompile(`^(base-commit|base|change-id|prerequisite-[a-z-]+): .|^ sha256:[0-9a-f]+$|^--$|^_{10,}$`)
@@ -121,7 +123,7 @@ func shorten(s string) string {
 }
 
 // readPatch reads the message as git am would. Its lines have the numbers of the body's.
-func (m *Message) readPatch(name, head, diff string) (*patches.Patch, error) {
+func (m *Message) readPatch(name, head, diff string, whole bool) (*patches.Patch, error) {
 	if m.Date.IsZero() {
 		return nil, &patches.InputError{File: name, Msg: "the message has no Date:"}
 	}
@@ -129,13 +131,23 @@ func (m *Message) readPatch(name, head, diff string) (*patches.Patch, error) {
 	f := patchFile{author: patches.Person{Name: m.From.Name, Email: m.From.Address}, date: m.Date, subject: m.Subject}
 	f.header(&b, m.Subject, !isASCII(head+diff))
 	before := bytes.Count(b.Bytes(), []byte("\n"))
-	b.WriteString(head + diff + storedSignature)
+	b.WriteString(head + diff)
+	if whole {
+		b.WriteString(storedSignature)
+	}
 	p, err := patches.ParsePatch(name, b.Bytes())
 	if e, ok := err.(*patches.InputError); ok && e.Line > 0 {
 		e.Line = max(e.Line-before, 1)
+		e.Msg = lineWord.ReplaceAllStringFunc(e.Msg, func(s string) string {
+			n, _ := strconv.Atoi(s[len("of line "):])
+			return s[:len("of line ")] + strconv.Itoa(max(n-before, 1))
+		})
 	}
 	return p, err
 }
+
+// lineWord is how errors about patches name another line.
+var lineWord = regexp.MustCompile(`\b(of|in) line [0-9]{1,9}\b`)
 
 // storedSignature ends a stored patch; without it a patch that was cut short could pass for a whole one.
 const storedSignature = "-- \nseries\n"
