@@ -231,7 +231,7 @@ func (x *Explanation) judge(e *elfFile) {
 		why("the section is not allocated (no A in %q): it is not in memory at all", x.Section.Flags)
 		return
 	case x.Section.Size == 0:
-		why("the section is empty, and its flags (%s) say nothing: with no input, ld makes a section WA that a script keeps", x.Section.Flags)
+		why("the section is empty: its flags (%s) come from no input, and say nothing", x.Section.Flags)
 		return
 	}
 	x.Verdict = ReadOnly

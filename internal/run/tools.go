@@ -18,6 +18,7 @@ var packages = map[string]string{
 	"powerpc64-linux-gnu-ld":    "binutils-powerpc64-linux-gnu",
 	"powerpc64le-linux-gnu-ld":  "binutils-powerpc64le-linux-gnu",
 	"ld":                        "binutils",
+	"ld.lld":                    "lld",
 	"as":                        "binutils",
 	"apt-get":                   "apt",
 	"apt-cache":                 "apt",
