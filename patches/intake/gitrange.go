@@ -129,7 +129,7 @@ func formatPatches(ctx context.Context, repo, base, last string) ([]*patches.Pat
 	defer os.RemoveAll(dir)
 	cmd := git(repo, "format-patch", "--quiet", "--output-directory", dir, "--zero-commit", "--no-attach", "--no-thread", "--no-cover-letter",
 		// The author goes to the top of the body, so that a message that itself begins like a header is not taken for one.
-		"--from=Import <import@seriesrig.invalid>", "--no-to", "--no-cc", "--no-add-header", "--no-notes", "--no-base", "--subject-prefix=PATCH", "--numbered",
+		"--from=Import <import@seriesrig.invalid>", "--no-to", "--no-cc", "--no-add-header", "--no-notes", "--no-signoff", "--no-base", "--subject-prefix=PATCH", "--numbered",
 		"--suffix=.patch", "--encode-email-headers", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
 		"--unified=3", "--inter-hunk-context=0", "--stat", "--summary", "-M", "-O/dev/null", "--signature=git", base+".."+last)
 	if err := cmd.Run(ctx); err != nil {
@@ -139,6 +139,15 @@ func formatPatches(ctx context.Context, repo, base, last string) ([]*patches.Pat
 	if err != nil {
 		return nil, err
 	}
+	// The authors as they are: quotes in a name do not come through a From: of format-patch.
+	list, err := git(repo, "log", "--reverse", "--format=%an%x1f%ae", base+".."+last).Output(ctx)
+	if err != nil {
+		return nil, err
+	}
+	authors := strings.Split(strings.TrimSuffix(string(list), "\n"), "\n")
+	if len(authors) != len(files) {
+		return nil, fmt.Errorf("git made %d patches of %d commits", len(files), len(authors))
+	}
 	var out []*patches.Patch
 	for i, name := range files {
 		p, err := patches.LoadPatch(name)
@@ -147,6 +156,9 @@ func formatPatches(ctx context.Context, repo, base, last string) ([]*patches.Pat
 			bad.File = fmt.Sprintf("commit %d of the range", i+1)
 		}
 		if err == nil {
+			if name, email, ok := strings.Cut(authors[i], "\x1f"); ok && name != "" {
+				p.Author = patches.Person{Name: name, Email: email}
+			}
 			p, err = mail.Store(p, i+1, len(files))
 		}
 		if err != nil {
