@@ -121,7 +121,7 @@ func TestForms(t *testing.T) {
 	if !complete {
 		return
 	}
-	compareTable(t, "forms", append([]string{"form of the entry", "x86_64", "ppc64 ELFv1", "ppc64 ELFv2", "ppc64le", "any, -fPIE"}), rows)
+	compareTable(t, "forms", []string{"form of the entry", "x86_64", "ppc64 ELFv1", "ppc64 ELFv2", "ppc64le", "any, -fPIE"}, rows)
 }
 
 // The cases of linking: which forms go in besides main.c, with which script.
