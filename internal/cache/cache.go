@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cache is a content-addressed store on disk. An entry is a folder that is either complete or not there: it is
-// filled under a temporary name and renamed. Processes may share a cache, and any of them may be killed at any time.
+// filled under a temporary name and renamed, and it is renamed again before it is deleted. Processes may share a cache, and
+// any of them may be killed at any time.
+//
+// A cache may have a limit. What was not used for the longest time goes first, and nothing goes that a process holds: see
+// [Cache.Hold].
 package cache
 
 import (
@@ -10,9 +14,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/seriesrig/series/internal/flock"
@@ -22,6 +28,21 @@ import (
 // A Cache is a folder of entries, each named by its kind and its key.
 type Cache struct {
 	Dir string
+
+	// Limit is how many bytes on disk the cache may have: when Fill has made an entry, it evicts until the rest fits. It is
+	// not kept to where more than that is held. 0 means no limit.
+	Limit int64
+	// Log takes what was evicted, and why something could not be: that is no reason for Fill to fail. nil means nobody
+	// wants to know.
+	Log *slog.Logger
+
+	mu      sync.Mutex
+	holding bool
+	held    map[string]*os.File // by the entry's folder
+
+	trimming sync.Mutex
+	total    int64 // bytes in the cache, as far as this process knows; valid when counted
+	counted  bool
 }
 
 var (
@@ -52,13 +73,17 @@ func KeyOf(parts ...string) string {
 // Get returns the folder of an entry, and whether it is there.
 func (c *Cache) Get(kind, key string) (string, bool) {
 	dir := filepath.Join(c.Dir, kind, key)
-	fi, err := os.Stat(dir)
-	if err != nil || !fi.IsDir() {
+	if !c.hold(dir) {
 		return "", false
 	}
-	now := time.Now()
-	os.Chtimes(dir, now, now) // the time of last use, for eviction
+	touch(dir)
 	return dir, true
+}
+
+// touch notes the time of last use, for eviction.
+func touch(dir string) {
+	now := time.Now()
+	os.Chtimes(dir, now, now)
 }
 
 // Fill returns the folder of an entry; where there is none, fill makes it, in the folder that it is given. Of several
@@ -84,13 +109,13 @@ func (c *Cache) Fill(ctx context.Context, kind, key string, fill func(ctx contex
 		return dir, true, nil
 	}
 	tmp := filepath.Join(parent, "."+key+".tmp")
-	if err := os.RemoveAll(tmp); err != nil { // left by a process that was killed: we hold the lock, so it is gone
+	if err := RemoveTree(tmp); err != nil { // left by a process that was killed: we hold the lock, so it is gone
 		return "", false, fmt.Errorf("fill cache: %w", err)
 	}
 	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return "", false, fmt.Errorf("fill cache: %w", err)
 	}
-	defer os.RemoveAll(tmp)
+	defer RemoveTree(tmp)
 	if err := fill(ctx, tmp); err != nil {
 		return "", false, err
 	}
@@ -98,15 +123,21 @@ func (c *Cache) Fill(ctx context.Context, kind, key string, fill func(ctx contex
 		return "", false, fmt.Errorf("fill cache: %w", err)
 	}
 	dir = filepath.Join(parent, key)
-	if err := os.Rename(tmp, dir); err != nil {
+	if err := c.rename(tmp, dir); err != nil {
 		return "", false, fmt.Errorf("fill cache: %w", err)
 	}
+	touch(dir)
+	c.grown(ctx, dir)
 	return dir, false, nil
 }
 
-// Remove deletes an entry.
+// Remove deletes an entry, also one that is held. Half of an entry is never seen.
 func (c *Cache) Remove(kind, key string) error {
-	return os.RemoveAll(filepath.Join(c.Dir, kind, key))
+	gone, err := moveAway(filepath.Join(c.Dir, kind, key))
+	if err != nil || gone == "" {
+		return err
+	}
+	return RemoveTree(gone)
 }
 
 func syncfs(dir string) error {

@@ -20,7 +20,19 @@ import (
 // TestMain lets the test binary be another process with the same cache.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("SERIES_TEST_CACHE"); dir != "" {
-		child(dir, os.Getenv("SERIES_TEST_KEY"))
+		role := roles[os.Getenv("SERIES_TEST_ROLE")]
+		if role == nil {
+			child(dir, os.Getenv("SERIES_TEST_KEY"))
+			return
+		}
+		c, err := Open(dir)
+		if err == nil {
+			err = role(c)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
