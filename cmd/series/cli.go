@@ -38,6 +38,7 @@ type cli struct {
 	Verify verifyCmd `cmd:"" help:"Prove what can be read off built kernels, or off an ELF file."`
 	Bench  benchCmd  `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
 	Import importCmd `cmd:"" help:"Make a series of mail, or of commits."`
+	Export exportCmd `cmd:"" help:"Write a series as a git branch and as a quilt series."`
 	Mail   mailCmd   `cmd:"" help:"Write the mail thread from recorded runs."`
 	Run    runCmd    `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
 	Boot   bootCmd   `cmd:"" help:"Boot a kernel and get a shell in the guest."`
