@@ -259,7 +259,9 @@ func explainBytes(b []byte, section string) (*Explanation, error) {
 
 // FuzzArchive reads what is no archive, or a hostile one.
 func FuzzArchive(f *testing.F) {
-	member := func(name string, size int) string { return fmt.Sprintf("%-16s%-12d%-6d%-6d%-8o%-10d`\n", name, 0, 0, 0, 0o644, size) }
+	member := func(name string, size int) string {
+		return fmt.Sprintf("%-16s%-12d%-6d%-6d%-8o%-10d`\n", name, 0, 0, 0, 0o644, size)
+	}
 	f.Add([]byte(arMagic + member("a.o/", 4) + "abcd"))
 	f.Add([]byte(thinMagic + member("//", 10) + "kernel/a/\n" + member("/0", 4000)))
 	f.Add([]byte(arMagic + member("/99999999", 1<<30)))

@@ -76,14 +76,3 @@ func (x *Explanation) inputsProof(name string) (Proof, bool) {
 	}
 	return p, true
 }
-
-// Absent proves that the file at path has no section of a name.
-func Absent(path, section string) (Proof, error) {
-	e, err := openELF(path)
-	if err != nil {
-		return Proof{}, fmt.Errorf("verify: %w", err)
-	}
-	defer e.close()
-	n := len(e.named(section))
-	return Proof{"no section " + show(section), n == 0, found(n > 0) + ", not wanted"}, nil
-}

@@ -22,8 +22,10 @@ func (d *document) checkSections(s *Series) error {
 			return d.errorf(key+".name", "%q is not the name of an ELF section", shorten(sec.Name))
 		case sec.Module != "" && (path.Ext(sec.Module) != ".ko" || path.Clean(sec.Module) != sec.Module || path.IsAbs(sec.Module) || strings.HasPrefix(sec.Module, "..")):
 			return d.errorf(key+".module", "%q is not the path of a module in kbuild's output folder, such as samples/x/x.ko", shorten(sec.Module))
-		case slices.ContainsFunc(s.Sections, func(have Section) bool { return have.Name == sec.Name && have.Module == sec.Module }):
-			return d.errorf(key+".name", "section %q is there twice", sec.Name)
+		case slices.ContainsFunc(s.Sections, func(have Section) bool {
+			return have.Name == sec.Name && have.Module == sec.Module && meet(have.Arches, sec.Arches) && meet(have.Variants, sec.Variants)
+		}):
+			return d.errorf(key+".name", "section %q is there twice for the same kernels", sec.Name)
 		}
 		if err := d.checkOwnArches(s, key, sec.Arches); err != nil {
 			return err
@@ -36,4 +38,9 @@ func (d *document) checkSections(s *Series) error {
 		s.Sections = append(s.Sections, sec)
 	}
 	return nil
+}
+
+// meet tells whether two lists, of which none means all, have something in common.
+func meet(a, b []string) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(x string) bool { return slices.Contains(b, x) })
 }

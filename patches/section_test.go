@@ -30,6 +30,11 @@ func TestSections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	again := files["series.toml"] + strings.Replace(goodSections, ".task_watchers\"", ".other\"", 1)
+	files["series.toml"] = strings.Replace(again, `arches = ["ppc64"]`+"\nvariants", `arches = ["amd64"]`+"\nvariants", 1)
+	if _, err := Load(filepath.Join(writeTrial(t, files), "trial")); err != nil {
+		t.Errorf("the same section on other architectures: %v", err)
+	}
 	want := []Section{
 		{Name: ".task_watchers", From: 1},
 		{Name: ".task_watchers.init", From: 2, Module: "samples/tw/tw.ko", Arches: []string{"ppc64"}, Variants: []string{"release"}},
@@ -66,7 +71,7 @@ func TestSectionsRefused(t *testing.T) {
 		{`"samples/tw/tw.ko"`, `"samples/tw/tw.o"`, `"samples/tw/tw.o" is not the path of a module`},
 		{`arches = ["ppc64"]` + "\nvariants", `arches = ["riscv64"]` + "\nvariants", `arch "riscv64" is not one of the series' arches`},
 		{`["release"]`, `["debug"]`, `"debug" is neither release nor a variant of the series`},
-		{"\n[[section]]\nname = \".task_watchers.init\"\nfrom = 2\nmodule = \"samples/tw/tw.ko\"", "\n[[section]]\nname = \".task_watchers\"\nfrom = 2", `section ".task_watchers" is there twice`},
+		{"\n[[section]]\nname = \".task_watchers.init\"\nfrom = 2\nmodule = \"samples/tw/tw.ko\"", "\n[[section]]\nname = \".task_watchers\"\nfrom = 2", `section ".task_watchers" is there twice for the same kernels`},
 	} {
 		if n := strings.Count(goodSections, tt.old); n != 1 {
 			t.Fatalf("%q stands %d times in the text, want once", tt.old, n)

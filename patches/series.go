@@ -68,7 +68,7 @@ type Expect struct {
 	Why    string `json:"why"`
 }
 
-// Section says that a kernel has a section from patch From on, and none before; it must be read-only.
+// Section says that a kernel has a section from patch From on, and that it is read-only.
 type Section struct {
 	Name     string   `json:"name"`
 	From     int      `json:"from"`               // 1..len(Patches)

@@ -33,23 +33,12 @@ func (s *session) targets(c *cell) []string {
 // folder. What they said is kept with the build's id.
 func (s *session) prove(ctx context.Context, c *cell) error {
 	for _, sec := range s.series.Sections {
-		if !sec.On(c.arch.Name, c.rec.Config) {
+		if c.patch < sec.From || !sec.On(c.arch.Name, c.rec.Config) {
 			continue
 		}
 		image := c.build.Image
 		if sec.Module != "" {
 			image = filepath.Join(filepath.Dir(image), "modules", sec.Module)
-		}
-		if c.patch < sec.From {
-			if sec.Module != "" {
-				continue // not built for this prefix
-			}
-			p, err := linker.Absent(image, sec.Name)
-			if err != nil {
-				return err
-			}
-			c.sections = append(c.sections, p)
-			continue
 		}
 		x, err := s.explain(ctx, c, sec, image)
 		var none *linker.NoSectionError
