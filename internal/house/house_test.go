@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/mutants":        {},
 	"internal/need":           {"internal/run"},
 	"internal/house":          {},
+	"internal/smtptest":       {},
 	"patches":                 {"internal/..."},
 	"patches/lint":            {"patches"},
 	"patches/mail":            {"patches", "results", "internal/..."},

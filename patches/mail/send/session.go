@@ -134,6 +134,9 @@ type session struct {
 	limit  time.Duration
 	end    time.Duration
 	taken  int
+	// broken means that nothing more may be said: the server may be reading a message, and the end of the session would
+	// also be the end of the message.
+	broken bool
 }
 
 // connect makes a session: connection, greeting, encryption and authentication.
@@ -177,7 +180,9 @@ func (x *session) step(name string, do func() error) error {
 		return err
 	}
 	if err := do(); err != nil {
-		return &StepError{Step: name, Err: err}
+		e := &StepError{Step: name, Err: err}
+		x.broken = x.broken || !e.answered()
+		return e
 	}
 	return nil
 }
@@ -320,6 +325,7 @@ func (x *session) deliver(from string, m *Message, j *Journal, server string) (r
 	if err := x.step("DATA", func() (err error) { w, err = x.client.Data(); return err }); err != nil {
 		return "", err
 	}
+	x.broken = true
 	// Without its end a message is not taken (RFC 5321, section 4.1.1.4): up to here everything can be repeated.
 	if err := x.step("DATA", func() error {
 		if _, err := w.Write(m.Data); err != nil {
@@ -342,6 +348,7 @@ func (x *session) deliver(from string, m *Message, j *Journal, server string) (r
 func (x *session) finish(w io.WriteCloser) (string, error) {
 	err := w.Close()
 	var answer *textproto.Error
+	x.broken = err != nil && !errors.As(err, &answer)
 	switch {
 	case err == nil:
 		x.taken++
@@ -363,7 +370,7 @@ var errLost = errors.New("the server's answer was lost")
 
 // quit ends a session. Whatever was taken stays taken, so it does not matter how the server ends.
 func (x *session) quit() {
-	if x.conn.step(min(x.limit, 10*time.Second), false) == nil {
+	if !x.broken && x.conn.step(min(x.limit, 10*time.Second), false) == nil {
 		x.client.Quit()
 	}
 	x.conn.Close()
