@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"patches/lint":            {"patches"},
 	"patches/mail":            {"patches", "results", "internal/..."},
 	"patches/intake":          {"patches", "patches/mail", "internal/..."},
+	"patches/mail/sent":       {"patches", "patches/mail", "internal/..."},
 	"patches/mail/send":       {"patches/mail", "internal/..."},
 	"patches/maintainers":     {"patches"},
 	"kernel":                  {"patches", "kernel/kconfig", "internal/..."},
