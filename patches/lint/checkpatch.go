@@ -57,18 +57,18 @@ func (p *Plain) lines(ls []Line) {
 }
 
 var (
-	nameLine    = regexp.MustCompile(`^(?:diff\b|---\s|\+\+\+\s|rename |copy |Index:|new |deleted )`)
+	nameLine    = regexp.MustCompile(`^(?:diff\b|(?:---|\+\+\+)(?:[^!-~]|$)|rename |copy |Index:|new |deleted )`) // Perl's \s is wider than Go's
 	safeName    = regexp.MustCompile(`^[A-Za-z0-9_./+,@=~:%^-]*$`)
 	spdxLine    = regexp.MustCompile(`SPDX-License-Identifier:(.*)`)
 	safeLicence = regexp.MustCompile(`^[A-Za-z0-9 .+()*/#<>!;:\t-]*$`)
-	asmLine     = regexp.MustCompile(`^.\s*#\s*include\s*<asm/(.*)\.h>`)
+	asmLine     = regexp.MustCompile(`include.*<asm/(.*)\.h>`)
 )
 
 // shellWord returns what of a line checkpatch.pl might hand to a shell and must not be. It takes file names out of any
 // line of this form, wherever it stands.
 func shellWord(l string) string {
 	if nameLine.MatchString(l) {
-		for _, w := range strings.FieldsFunc(l, func(r rune) bool { return strings.ContainsRune(" \t\n\v\f\r", r) })[1:] {
+		for _, w := range strings.Fields(l)[1:] {
 			// Behind the slash that checkpatch cuts at, a name must not be an option of the command.
 			_, rest, ok := strings.Cut(w, "/")
 			if !safeName.MatchString(w) || ok && strings.HasPrefix(rest, "-") {

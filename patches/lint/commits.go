@@ -118,10 +118,7 @@ func fixesFormRule(p *pass, m *Message) {
 			continue
 		}
 		id := fixesID.FindStringSubmatch(l.Text)
-		block := false
-		for _, t := range m.Tags {
-			block = block || t.Index == i && t.Block
-		}
+		block := i >= m.block
 		switch {
 		case fixesGood.MatchString(strings.TrimRight(l.Text, " \t")):
 			if !block {

@@ -65,7 +65,7 @@ func (m *Message) readDiff() {
 				begin(l.No)
 			}
 			next, ok := cur.hunk(m.Diff, i)
-			if !ok {
+			if !ok && len(m.Flaws) < mostFindings {
 				m.Flaws = append(m.Flaws, Flaw{l.No, "the hunk does not fit its header: its lines were wrapped, cut or edited on the way; send it with git send-email"})
 			}
 			i = next - 1

@@ -78,7 +78,6 @@ type Thread struct {
 	Messages []*Message // as they were given, without what is neither patch nor cover letter
 	Cover    *Message   // nil where there is none
 	Patches  []*Message // by their numbers
-	Replies  []*Message // to any of them
 	Partial  bool       // one message was given of several
 }
 
@@ -155,13 +154,14 @@ func check(in Input, rules []Rule) (*Report, error) {
 		return nil, &ReadError{File: file, Msg: "there is no patch in it"}
 	}
 	rep := &Report{Findings: []Finding{}, Digest: Digest(in.Messages)}
+	last := lastPosting(in.Previous)
 	for _, t := range threads {
 		profile, err := in.profile(t)
 		if err != nil {
 			return nil, err
 		}
 		rep.Profiles = append(rep.Profiles, profile.Name)
-		p := &pass{Input: &in, thread: t, profile: profile, report: rep}
+		p := &pass{Input: &in, thread: t, profile: profile, posting: last, report: rep}
 		for i := range rules {
 			p.run(&rules[i])
 		}
@@ -181,15 +181,20 @@ type pass struct {
 	*Input
 	thread  *Thread
 	profile *Profile
+	posting *posting // the one before; nil where it is not known
 	rule    *Rule
+	count   map[*Message]int // findings of the rule
 	report  *Report
 }
+
+// mostFindings bounds what one rule says about one message: who does not mend a hundred does not mend more.
+const mostFindings = 100
 
 func (p *pass) run(r *Rule) {
 	if !r.applies(p.profile) {
 		return
 	}
-	p.rule = r
+	p.rule, p.count = r, nil
 	for _, n := range r.Needs {
 		if !p.has(n) {
 			nj := NotJudged{r.ID, n}
@@ -249,6 +254,12 @@ func (p *pass) warnf(m *Message, line int, format string, args ...any) {
 func (p *pass) add(level Level, m *Message, line int, format string, args ...any) {
 	if line == 0 {
 		line = m.Line
+	}
+	if p.count == nil {
+		p.count = map[*Message]int{}
+	}
+	if p.count[m]++; p.count[m] > mostFindings {
+		return
 	}
 	p.report.Findings = append(p.report.Findings,
 		Finding{Rule: p.rule.ID, File: m.File, Line: line, Level: level, Message: fmt.Sprintf(format, args...)})

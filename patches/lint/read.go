@@ -15,6 +15,9 @@ import (
 const (
 	maxInput    = 64 << 20 // bytes of a file
 	maxLine     = 1 << 20  // bytes of a line
+	maxText     = 1 << 20  // bytes of a message without its diff
+	maxTags     = 2_000
+	maxFiles    = 100_000 // of a diff; the whole kernel has some 86,000
 	maxMessages = 20_000
 	maxFields   = 2_000 // of a header
 	maxDepth    = 8     // of parts within parts
@@ -97,8 +100,7 @@ func readMessage(file string, number int, part patches.MboxPart) (*Message, erro
 	if err != nil {
 		return nil, err
 	}
-	r.split(body)
-	return r.m, nil
+	return r.m, r.split(body)
 }
 
 // lines cuts a message into lines, and refuses those that no mail has.

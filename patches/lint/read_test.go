@@ -46,6 +46,7 @@ func TestReadRejects(t *testing.T) {
 		"blank":               {"\n\n \n", 0, 0, "is empty"},
 		"NUL":                 {from + whole + "\n" + from + head + "\nIt\x00wraps.\n", 2, 20, "NUL byte at column 3"},
 		"long line":           {whole + "+" + strings.Repeat("x", 10<<20) + "\n", 1, 14, "the line has 10485761 bytes"},
+		"long text":           {head + "\n" + strings.Repeat("It wraps and wraps and wraps.\n", 1<<16), 1, 34956, "text of the message is longer"},
 		"long header":         {head + "X-Y: z\n" + strings.Repeat(" "+strings.Repeat("y", 1<<19)+"\n", 4) + "\n", 1, 6, "the field x-y is longer"},
 		"many fields":         {strings.Repeat("X: y\n", 3000) + "\n", 1, 2001, "more than 2000 fields"},
 		"no header":           {"It wraps.\n\n" + diff, 1, 1, "not a line of a mail's header"},

@@ -165,7 +165,7 @@ func bindingsSeparate(p *pass, t *Thread) {
 			default:
 				others = path
 				for _, l := range f.Added {
-					if c := compatible.FindStringSubmatch(l.Text); c != nil && used[c[1]] == nil && strings.HasSuffix(path, ".c") {
+					if c := compatible.FindStringSubmatch(l.Text); c != nil && used[c[1]] == nil && len(order) < mostCompatible && strings.HasSuffix(path, ".c") {
 						used[c[1]] = m
 						order = append(order, c[1])
 					}
@@ -177,5 +177,8 @@ func bindingsSeparate(p *pass, t *Thread) {
 		}
 	}
 }
+
+// mostCompatible bounds the compatible strings that are looked for: no series adds as many.
+const mostCompatible = 500
 
 var compatible = regexp.MustCompile(`\bcompatible\s*=\s*"([^"]+,[^"]+)"`)

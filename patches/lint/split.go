@@ -4,6 +4,7 @@ package lint
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -93,7 +94,7 @@ func isDiffStart(l string) bool {
 }
 
 // split takes the lines below the header apart.
-func (r *reader) split(lines []Line) {
+func (r *reader) split(lines []Line) error {
 	m := r.m
 	lines = m.takeInBody(lines)
 	end := len(lines)
@@ -129,8 +130,24 @@ func (r *reader) split(lines []Line) {
 		// A cover letter may have a --- of its own; there is no message that would end there.
 		m.Text, m.Notes = lines, nil
 	}
+	if m.Kind == Other {
+		return nil
+	}
+	size := 0
+	for _, l := range slices.Concat(m.Text, m.Notes) {
+		if size += len(l.Text) + 1; size > maxText {
+			return r.errorf(l.No, "the text of the message is longer than %d MiB, which is the limit", maxText>>20)
+		}
+	}
 	m.readTags()
+	if len(m.Tags) > maxTags {
+		return r.errorf(m.Tags[maxTags].Line, "more than %d tags", maxTags)
+	}
 	m.readDiff()
+	if len(m.Files) > maxFiles {
+		return r.errorf(m.Files[maxFiles].Line, "a diff of more than %d files", maxFiles)
+	}
+	return nil
 }
 
 var inBodyForm = regexp.MustCompile(`^(From|Date|Subject):[ \t]*(.*)$`)
@@ -182,6 +199,7 @@ func (m *Message) readTags() {
 	if m.Kind != Patch {
 		block = end
 	}
+	m.block = block
 	for i := 0; i < end; i++ {
 		l := m.Text[i]
 		f := tagForm.FindStringSubmatch(l.Text)

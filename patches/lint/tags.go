@@ -194,11 +194,7 @@ func stableTag(p *pass, m *Message) {
 		if !strings.HasPrefix(low, "cc:") || !strings.Contains(low, "stable@") {
 			continue
 		}
-		block := false
-		for _, t := range m.Tags {
-			block = block || t.Index == i && t.Block
-		}
-		if !block {
+		if i < m.block || i >= len(m.Text) {
 			p.find(m, l.No, "Cc: stable is a tag; put it among the others at the end of the message, above ---")
 		}
 	}

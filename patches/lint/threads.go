@@ -22,6 +22,10 @@ func Threads(ms []*Message) []*Thread {
 	for _, m := range ms {
 		byRoot[root[m]] = append(byRoot[root[m]], m)
 	}
+	several := map[string]bool{}
+	for r, lot := range byRoot {
+		several[r] = severalVersions(lot)
+	}
 	var order []key
 	lots := map[key][]*Message{}
 	for _, m := range ms {
@@ -29,7 +33,7 @@ func Threads(ms []*Message) []*Thread {
 			continue
 		}
 		k := key{root: root[m]}
-		if severalVersions(byRoot[k.root]) {
+		if several[k.root] {
 			k.version, k.resend = m.Subject.Version, m.Subject.Resend
 		}
 		if lots[k] == nil {
@@ -40,11 +44,6 @@ func Threads(ms []*Message) []*Thread {
 	var out []*Thread
 	for _, k := range order {
 		t := newThread(lots[k], len(ms))
-		for _, m := range byRoot[k.root] {
-			if m.Kind == Other {
-				t.Replies = append(t.Replies, m)
-			}
-		}
 		out = append(out, t)
 	}
 	return out

@@ -44,28 +44,39 @@ func prefixRuns(p *pass, t *Thread) {
 	}
 }
 
-// previous is the thread of the posting before that is most like this one: of its last version.
-func (p *pass) previous() *Thread {
+// A posting is the one before, with its patches by their summaries.
+type posting struct {
+	*Thread
+	bySummary map[string]*Message
+}
+
+// lastPosting is, of all threads among the messages, the one of the last version; nil where there is none.
+func lastPosting(ms []*Message) *posting {
 	var last *Thread
-	for _, t := range Threads(p.Input.Previous) {
+	for _, t := range Threads(ms) {
 		if last == nil || t.version() >= last.version() {
 			last = t
 		}
 	}
-	return last
-}
-
-// before finds the patch of the posting before that this one came from: by its summary, or by its number.
-func before(prev *Thread, m *Message) *Message {
-	for _, o := range prev.Patches {
-		if o.Subject.Summary == m.Subject.Summary {
-			return o
+	if last == nil {
+		return nil
+	}
+	p := &posting{last, map[string]*Message{}}
+	for _, m := range last.Patches {
+		if p.bySummary[m.Subject.Summary] == nil {
+			p.bySummary[m.Subject.Summary] = m
 		}
 	}
-	if m.Kind == Patch && len(prev.Patches) >= m.Subject.N && m.Subject.N > 0 {
-		if o := prev.Patches[m.Subject.N-1]; slices.Equal(o.paths(), m.paths()) {
-			return o
-		}
+	return p
+}
+
+// before finds the patch that this one came from: by its summary, or by its number where it changes the same files.
+func (p *posting) before(m *Message) *Message {
+	if o := p.bySummary[m.Subject.Summary]; o != nil {
+		return o
+	}
+	if n := m.Subject.N; n > 0 && n <= len(p.Patches) && slices.Equal(p.Patches[n-1].paths(), m.paths()) {
+		return p.Patches[n-1]
 	}
 	return nil
 }
@@ -89,7 +100,7 @@ func (m *Message) content() string {
 }
 
 func resendUnmodified(p *pass, t *Thread) {
-	prev := p.previous()
+	prev := p.posting
 	if prev == nil || !t.first().Subject.Resend {
 		return
 	}
@@ -104,7 +115,7 @@ func resendUnmodified(p *pass, t *Thread) {
 	}
 }
 
-// changes returns what the notes of a patch and the cover letter say.
+// changelog returns what the notes of a patch and the cover letter say.
 func (p *pass) changelog(m *Message) string {
 	var b strings.Builder
 	for _, lines := range [][]Line{m.Notes, coverText(p.thread)} {
@@ -149,12 +160,11 @@ func substantial(a, b *Message) bool {
 }
 
 func staleTags(p *pass, m *Message) {
-	prev := p.previous()
-	if prev == nil || m.Kind != Patch {
+	if p.posting == nil || m.Kind != Patch {
 		return
 	}
-	old := before(prev, m)
-	if old == nil {
+	old := p.posting.before(m)
+	if old == nil || len(old.tags("Reviewed-by", "Tested-by")) == 0 {
 		return
 	}
 	log := p.changelog(m)
