@@ -40,6 +40,7 @@ type cli struct {
 	Import importCmd `cmd:"" help:"Make a series of mail, or of commits."`
 	Export exportCmd `cmd:"" help:"Write a series as a git branch and as a quilt series."`
 	Mail   mailCmd   `cmd:"" help:"Write the mail thread from recorded runs."`
+	Send   sendCmd   `cmd:"" help:"Send a thread by SMTP, after a yes."`
 	Run    runCmd    `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
 	Boot   bootCmd   `cmd:"" help:"Boot a kernel and get a shell in the guest."`
 	Exec   execCmd   `cmd:"" help:"Run a program in a guest, for go test -exec."`

@@ -14,6 +14,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"series": main,
+		"smtpd":  smtpdMain,
 	})
 }
 
@@ -33,6 +34,7 @@ func TestScript(t *testing.T) {
 			"toolchain": cmdToolchain,
 			"appears":   cmdAppears,
 			"gone":      cmdGone,
+			"port":      cmdPort,
 			// status N series ARGS... runs series and checks its exit status.
 			"status": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {

@@ -83,8 +83,7 @@ func OpenJournal(dir, kind string, messages []*Message) (*Journal, error) {
 	if len(messages) == 0 {
 		return nil, errors.New("open journal: there is no message")
 	}
-	name := fmt.Sprintf("%x", sha256.Sum256([]byte(messages[0].ID+"\n"+kind)))[:24]
-	j := &Journal{Dir: filepath.Join(dir, name), messages: messages, States: make([]State, len(messages))}
+	j := &Journal{Dir: journalDir(dir, kind, messages), messages: messages, States: make([]State, len(messages))}
 	if err := os.MkdirAll(j.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
@@ -100,6 +99,24 @@ func OpenJournal(dir, kind string, messages []*Message) (*Journal, error) {
 		return nil, err
 	}
 	return j, nil
+}
+
+func journalDir(dir, kind string, messages []*Message) string {
+	return filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(messages[0].ID+"\n"+kind)))[:24])
+}
+
+// Peek returns the states of a thread's messages and begins nothing.
+func Peek(dir, kind string, messages []*Message) ([]State, error) {
+	if len(messages) > 0 {
+		if _, err := os.Stat(journalDir(dir, kind, messages)); err == nil {
+			j, err := OpenJournal(dir, kind, messages)
+			if err != nil {
+				return nil, err
+			}
+			return j.States, j.Close()
+		}
+	}
+	return make([]State, len(messages)), nil
 }
 
 // Close gives the journal back.

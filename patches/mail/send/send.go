@@ -80,7 +80,7 @@ func (e *UnknownError) Unwrap() error { return e.Err }
 // server does not take: a *NotSentError, after which Send may be called again, or an *UnknownError, after which somebody
 // has to decide (Journal.Resolve).
 func (s *Sender) Send(ctx context.Context, j *Journal) error {
-	if err := unknown(j, nil); err != nil {
+	if err := UnknownOf(j); err != nil {
 		return err
 	}
 	var x *session
@@ -148,6 +148,9 @@ func (s *Sender) envelopeFrom(m *Message) string {
 	}
 	return m.From.Address
 }
+
+// UnknownOf returns an *UnknownError where there are messages of which nothing is known, else nil.
+func UnknownOf(j *Journal) error { return unknown(j, nil) }
 
 // unknown returns an *UnknownError where there are messages of which nothing is known, else err.
 func unknown(j *Journal, err error) error {

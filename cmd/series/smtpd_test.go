@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seriesrig/series/internal/smtptest"
+)
+
+// cmdPort makes the port in a file the one that git names for sending.
+func cmdPort(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("git", "config", "--global", "sendemail.smtpServerPort", strings.TrimSpace(ts.ReadFile(args[0]))))
+}
+
+// smtpdMain is the program smtpd of the scripts: smtpd DIR [STEP NTH KIND]. It writes its port and its certificate to DIR,
+// takes mail for ann with the password geheim until it is told to end, and then writes what it took to DIR/1.eml and so on.
+func smtpdMain() {
+	s := &smtptest.Server{User: "ann", Password: "geheim"}
+	dir := os.Args[1]
+	if len(os.Args) > 4 {
+		nth, err := strconv.Atoi(os.Args[3])
+		check(err)
+		s.Fault = smtptest.Fault{Step: smtptest.Step(os.Args[2]), Nth: nth, Kind: smtptest.Kind(os.Args[4])}
+	}
+	check(os.MkdirAll(dir, 0o755))
+	check(s.Start())
+	check(s.WriteCert(filepath.Join(dir, "cert.pem")))
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, os.Interrupt, syscall.SIGTERM)
+	check(os.WriteFile(filepath.Join(dir, "port"), fmt.Appendf(nil, "%d\n", s.Port()), 0o644))
+	<-end
+	for i, m := range s.Messages() {
+		check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.eml", i+1)), fmt.Appendf(m.Data, "RCPT %v\n", m.Rcpt), 0o644))
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
