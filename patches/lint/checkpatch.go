@@ -57,15 +57,15 @@ func (p *Plain) lines(ls []Line) {
 }
 
 var (
-	nameLine    = regexp.MustCompile(`^(?:diff\b|(?:---|\+\+\+)(?:[^!-~]|$)|rename |copy |Index:|new |deleted )`) // Perl's \s is wider than Go's
+	nameLine    = regexp.MustCompile(`^(?:diff\b.*--git|\+\+\+(?:[^!-~]|$))`) // Perl's \s is wider than Go's
 	safeName    = regexp.MustCompile(`^[A-Za-z0-9_./+,@=~:%^-]*$`)
 	spdxLine    = regexp.MustCompile(`SPDX-License-Identifier:(.*)`)
 	safeLicence = regexp.MustCompile(`^[A-Za-z0-9 .+()*/#<>!;:\t-]*$`)
 	asmLine     = regexp.MustCompile(`include.*<asm/(.*)\.h>`)
 )
 
-// shellWord returns what of a line checkpatch.pl might hand to a shell and must not be. It takes file names out of any
-// line of this form, wherever it stands.
+// shellWord returns what of a line checkpatch.pl might hand to a shell and must not be. checkpatch takes file
+// names from lines of these forms wherever they stand.
 func shellWord(l string) string {
 	if nameLine.MatchString(l) {
 		for _, w := range strings.Fields(l)[1:] {
