@@ -32,6 +32,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"toolchain": cmdToolchain,
+			"elf":       cmdELF,
 			"appears":   cmdAppears,
 			"gone":      cmdGone,
 			"port":      cmdPort,

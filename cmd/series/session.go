@@ -145,10 +145,11 @@ func (a *app) open(ctx context.Context, id, verb string) (s *session, err error)
 	if err != nil {
 		return nil, err
 	}
-	s = &session{app: a, series: series}
+	opened := &session{app: a, series: series}
+	s = opened
 	defer func() {
-		if err != nil {
-			s.Close()
+		if err != nil { // s is nil by then
+			opened.Close()
 		}
 	}()
 	if s.lock, err = lockWork(ctx, work, "series "+verb+" "+series.ID, a.cli.NoWait, a.stderr); err != nil {
