@@ -44,7 +44,7 @@ func (m Machine) Boot(ctx context.Context) (*Guest, error) {
 		return nil, rig("make folder for logs", err)
 	}
 	for {
-		g, err := m.launch(ctx, a)
+		g, err := m.launch(ctx, nil)
 		if err != nil {
 			if temp {
 				os.RemoveAll(m.Dir)
@@ -52,16 +52,8 @@ func (m Machine) Boot(ctx context.Context) (*Guest, error) {
 			return nil, rig("start guest", err)
 		}
 		g.temp = temp
-		hello, err := g.conn.Hello(ctx)
-		if err == nil {
-			g.greeted(hello)
-			// QEMU is ready long before the guest; without it there would be no good way to end.
-			select {
-			case <-g.ready:
-				return g, nil
-			case <-g.ended:
-				err = g.monitorErr()
-			}
+		if err = g.awaitHello(ctx); err == nil {
+			return g, nil
 		}
 		v := g.Wait()
 		next, ok := a.nextFirmware(m.Firmware)
@@ -71,6 +63,26 @@ func (m Machine) Boot(ctx context.Context) (*Guest, error) {
 			continue
 		}
 		return nil, &EndError{Verdict: v, Err: err}
+	}
+}
+
+// awaitHello returns when the agent has said hello, or the guest has ended without.
+func (g *Guest) awaitHello(ctx context.Context) error {
+	ask := g.conn.Hello
+	if g.restored {
+		ask = g.conn.Resume
+	}
+	hello, err := ask(ctx)
+	if err != nil {
+		return err
+	}
+	g.greeted(hello)
+	// QEMU is ready long before the guest; without it there would be no good way to end.
+	select {
+	case <-g.ready:
+		return nil
+	case <-g.ended:
+		return g.monitorErr()
 	}
 }
 
@@ -143,11 +155,14 @@ func (c *channels) close() {
 	}
 }
 
-// launch starts QEMU and what watches it.
-func (m Machine) launch(ctx context.Context, a arch) (_ *Guest, err error) {
+// launch starts QEMU and what watches it. With the state of a snapshot, the guest goes on from there.
+func (m Machine) launch(ctx context.Context, state *os.File) (_ *Guest, err error) {
 	args, err := m.Args()
 	if err != nil {
 		return nil, err
+	}
+	if state != nil {
+		args = append(args, "-incoming", fmt.Sprintf("fd:%d", stateFD))
 	}
 	g := &Guest{m: m, ready: make(chan struct{}), stopping: make(chan struct{}), ended: make(chan struct{})}
 	if err := g.openLogs(args); err != nil {
@@ -158,6 +173,10 @@ func (m Machine) launch(ctx context.Context, a arch) (_ *Guest, err error) {
 	if err != nil {
 		g.closeLogs()
 		return nil, err
+	}
+	if state != nil {
+		g.restored = true
+		ch.inherited = append(ch.inherited, state)
 	}
 	g.started = time.Now()
 	g.proc, err = run.Cmd{
@@ -174,7 +193,11 @@ func (m Machine) launch(ctx context.Context, a arch) (_ *Guest, err error) {
 	g.consolePipe = ch.console
 	g.mon = qmp.New(ch.qmp, qmp.Options{Log: g.qmpLog})
 	g.pulse = &pulse{ReadWriteCloser: ch.events}
-	g.conn = guest.NewConn(g.pulse)
+	if g.restored {
+		g.conn = guest.ResumeConn(g.pulse)
+	} else {
+		g.conn = guest.NewConn(g.pulse)
+	}
 	g.watchers.Go(g.readConsole)
 	g.watchers.Go(g.watchQMP)
 	go g.supervise(ctx)

@@ -23,6 +23,7 @@ type ending struct {
 type evidence struct {
 	console  console.State
 	log      string // path of the console's log
+	restored bool   // from a snapshot
 	hello    bool
 	done     bool
 	shutdown string  // the reason in QEMU's SHUTDOWN event; "" where there was none
@@ -43,6 +44,10 @@ func (e *evidence) userspace() bool { return e.hello || e.console.Init }
 func (e *evidence) verdict() Verdict {
 	c := &e.console
 	switch {
+	case e.restored && !e.hello && c.Panic.Count == 0:
+		// It had booted, and whether it comes back is a matter of QEMU's.
+		v := e.ended()
+		return Verdict{Kind: Rig, Reason: "the guest did not come back from its snapshot: " + v.Reason, Where: v.Where, Excerpt: c.Tail}
 	case !e.hello && c.Root.Count > 0 && (!c.Init || c.RootPanic):
 		return e.finding(NoBoot, c.Root, "")
 	case c.Panic.Count > 0:

@@ -19,9 +19,10 @@ import (
 // A Guest is a machine that runs. It ends by End, Close, the end of Boot's context, or by itself; whichever it is,
 // nothing of it is left afterwards but the logs.
 type Guest struct {
-	m     Machine
-	temp  bool // m.Dir is ours
-	hello *guest.Hello
+	m        Machine
+	temp     bool // m.Dir is ours
+	restored bool // from a snapshot
+	hello    *guest.Hello
 
 	proc        *run.Process
 	mon         *qmp.Monitor

@@ -79,6 +79,7 @@ const (
 	qmpFD     = 3
 	eventsFD  = 4
 	consoleFD = 5
+	stateFD   = 6 // of a guest that is restored
 )
 
 // withDefaults fills what is zero and says what is wrong with the rest.

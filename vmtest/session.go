@@ -38,6 +38,23 @@ type session struct {
 
 // open makes the job's initramfs and boots. The folder of the logs is known even if that fails.
 func open(ctx context.Context, m *Machine, j Job) (*session, error) {
+	temp := m.Dir == ""
+	s, err := prepare(ctx, m, j)
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(m.Initrd) // QEMU has read it when it starts the kernel
+	g, err := m.Boot(ctx)
+	if err != nil {
+		return s, err
+	}
+	g.temp = temp
+	s.Guest = g
+	return s, nil
+}
+
+// prepare makes the job's initramfs, in the folder of the logs, and points the machine at it.
+func prepare(ctx context.Context, m *Machine, j Job) (*session, error) {
 	s := &session{job: j, start: time.Now()}
 	if j.Binary == "" {
 		return nil, errors.New("job: no binary")
@@ -54,23 +71,16 @@ func open(ctx context.Context, m *Machine, j Job) (*session, error) {
 	if _, _, err := m.withDefaults(); err != nil {
 		return nil, err
 	}
-	temp := m.Dir == ""
 	if err := m.makeDir(); err != nil {
 		return nil, rig("make folder for logs", err)
 	}
 	image := filepath.Join(m.Dir, "initrd.cpio")
-	defer os.Remove(image) // QEMU has read it when it starts the kernel
 	if err := s.makeImage(ctx, m, image); err != nil {
+		os.Remove(image)
 		return nil, err
 	}
 	m.Initrd = image
 	s.prepare = time.Since(s.start)
-	g, err := m.Boot(ctx)
-	if err != nil {
-		return s, err
-	}
-	g.temp = temp
-	s.Guest = g
 	return s, nil
 }
 

@@ -172,7 +172,7 @@ func (g *Guest) evidence() evidence {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := evidence{
-		console: g.con.State(), log: g.consoleLog.path, shutdown: g.shutdown, panicked: g.panicked, stop: g.stop,
+		restored: g.restored, console: g.con.State(), log: g.consoleLog.path, shutdown: g.shutdown, panicked: g.panicked, stop: g.stop,
 		broken: g.logErr(), exit: g.proc.Wait(), qemuLog: g.qemuLog.path,
 	}
 	now, cancel := context.WithCancel(context.Background())

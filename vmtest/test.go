@@ -25,10 +25,15 @@ func Test(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 	if err != nil {
 		return failedTest(ctx, s, m, err)
 	}
+	return s.test(ctx)
+}
+
+// test runs the binary in the session's guest, and ends that.
+func (s *session) test(ctx context.Context) (*TestResult, error) {
 	defer s.Close()
 	t, err := s.newTestRun(ctx)
 	if err != nil {
-		return failedTest(ctx, s, m, rig("prepare", err))
+		return failedTest(ctx, s, s.m, rig("prepare", err))
 	}
 	defer t.closeLogs()
 	exit, err := t.run(ctx)

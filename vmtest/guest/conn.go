@@ -52,19 +52,17 @@ type outgoing struct {
 // fills the socket and then stops the guest. So a flood costs the host no memory.
 func NewConn(rw io.ReadWriteCloser) *Conn { return newConn(rw, false) }
 
-// Resume is NewConn and Hello for a guest that said its hello to another Conn, such as one restored from a snapshot: it
-// asks for a new hello, and drops what the guest says before. Where it fails, rw is closed.
-func Resume(ctx context.Context, rw io.ReadWriteCloser) (*Conn, *Hello, error) {
-	c := newConn(rw, true)
-	_, err := c.send(ctx, TypeResume, nil)
-	if err == nil {
-		var h *Hello
-		if h, err = c.Hello(ctx); err == nil {
-			return c, h, nil
-		}
+// ResumeConn is NewConn for a guest that said its hello to another Conn, such as one restored from a snapshot: Resume
+// asks it for a new one, and what the guest says before is dropped.
+func ResumeConn(rw io.ReadWriteCloser) *Conn { return newConn(rw, true) }
+
+// Resume asks for a hello and waits for it. The guest must be running: QEMU loses an interrupt that a device raises while
+// a snapshot is being read, and a frame in the socket makes it raise one.
+func (c *Conn) Resume(ctx context.Context) (*Hello, error) {
+	if _, err := c.send(ctx, TypeResume, nil); err != nil {
+		return nil, err
 	}
-	c.Close()
-	return nil, nil, err
+	return c.Hello(ctx)
 }
 
 func newConn(rw io.ReadWriteCloser, resumes bool) *Conn {
@@ -274,7 +272,12 @@ func (c *Conn) wait(ctx context.Context, event <-chan struct{}) error {
 			return c.reason()
 		}
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		select { // what has happened is told even to one who does not wait
+		case <-event:
+			return nil
+		default:
+			return context.Cause(ctx)
+		}
 	}
 }
 

@@ -261,6 +261,25 @@ func (b *syncBuffer) await(t *testing.T, what string) {
 	t.Errorf("no %q in %q", what, b.String())
 }
 
+// What the guest has said is there for one who will not wait, each time.
+func TestEventOverContext(t *testing.T) {
+	r := startAgent(t)
+	ctx := testContext(t)
+	if _, err := r.Hello(ctx); err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	for i := range 100 {
+		if _, err := r.Hello(over); err != nil {
+			t.Fatalf("Hello %d with a context that is over = %v", i, err)
+		}
+	}
+	if _, err := r.Done(over); !errors.Is(err, context.Canceled) {
+		t.Errorf("Done before its time = %v, want %v", err, context.Canceled)
+	}
+}
+
 // A second host takes over where the first left, as after a snapshot.
 func TestResume(t *testing.T) {
 	r := startAgent(t)
@@ -274,7 +293,8 @@ func TestResume(t *testing.T) {
 	time.Sleep(3 * guest.MinHeartbeat)
 	r.wire.keep.Store(false)
 	r.wire.SetReadDeadline(time.Time{})
-	c, h, err := guest.Resume(ctx, r.wire)
+	c := guest.ResumeConn(r.wire)
+	h, err := c.Resume(ctx)
 	if err != nil || h.PID != r.cmd.Process.Pid {
 		t.Fatalf("Resume = %+v, %v", h, err)
 	}

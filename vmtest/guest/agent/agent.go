@@ -140,6 +140,9 @@ func (a *agent) serve() int {
 func (a *agent) handle(f guest.Frame, u *unpacker) (*unpacker, error) {
 	switch f.Type {
 	case guest.TypeResume:
+		if a.machine {
+			kickTimers()
+		}
 		return u, a.sendJSON(guest.TypeHello, hello(a.boot, a.warned))
 	case guest.TypeRun:
 		var spec guest.Command

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,9 +20,39 @@ import (
 // virtio port that the poller waits for, and that a child has as well, can lose a wakeup.
 type port struct {
 	fd int
-	// returns says that the host may come back after it has gone, as after a snapshot. A read from a virtio port whose
-	// host is away returns 0 at once, and there is nothing to wait on but time.
-	returns bool
+	// returned gets a signal when the host may have come back after it had gone, as with a snapshot; nil where it cannot.
+	// A read from a virtio port whose host is away returns 0 at once, and poll does not wait either.
+	returned chan os.Signal
+}
+
+// awayPoll is for a signal that was lost. Time alone would not do: QEMU before 8.1 restores a ppc64 guest without its
+// decrementer, so that whatever the guest slept for has no end until an interrupt has woken the processor.
+const awayPoll = 20 * time.Millisecond
+
+// awaitHost asks for a signal when the host comes or goes.
+func (p *port) awaitHost() error {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGIO)
+	if _, err := fcntl(p.fd, syscall.F_SETOWN, os.Getpid()); err != nil {
+		return fmt.Errorf("own port: %w", err)
+	}
+	flags, err := fcntl(p.fd, syscall.F_GETFL, 0)
+	if err == nil {
+		_, err = fcntl(p.fd, syscall.F_SETFL, flags|syscall.O_ASYNC)
+	}
+	if err != nil {
+		return fmt.Errorf("ask port for signals: %w", err)
+	}
+	p.returned = c
+	return nil
+}
+
+func fcntl(fd, cmd, arg int) (int, error) {
+	r, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), uintptr(cmd), uintptr(arg))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), nil
 }
 
 func (p *port) Read(b []byte) (int, error) {
@@ -32,8 +63,11 @@ func (p *port) Read(b []byte) (int, error) {
 			continue
 		case err != nil:
 			return 0, fmt.Errorf("read port: %w", err)
-		case n == 0 && p.returns:
-			time.Sleep(2 * time.Millisecond)
+		case n == 0 && p.returned != nil:
+			select {
+			case <-p.returned:
+			case <-time.After(awayPoll):
+			}
 			continue
 		case n == 0:
 			return 0, io.EOF
@@ -108,7 +142,8 @@ func openDevice(name string) (*port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &port{fd: fd, returns: true}, nil
+	p := &port{fd: fd}
+	return p, p.awaitHost()
 }
 
 func deviceNumber(path string) (int, error) {

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vmtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seriesrig/series/vmtest/guest"
+)
+
+// TestEach is Test with a guest of its own for each top-level test of the binary, so that none of them sees what another
+// left behind. The machine boots once, with the binary in it; from there on each guest is restored from a snapshot, which
+// takes a fraction of a boot. As many run side by side as the host has CPUs for, each with the CPUs of the Machine.
+//
+// The guests' logs are in folders of the tests' names below the result's; its test.log and test.json have all of them, one
+// after the other. What must not be restored (ErrNoSnapshot) is run by Test. Benchmarks do not run.
+func TestEach(ctx context.Context, m Machine, j Job) (*TestResult, error) {
+	go test2json()
+	e := &each{job: j, start: time.Now()}
+	if err := e.open(ctx, &m); err != nil {
+		if errors.Is(err, ErrNoSnapshot) {
+			return Test(ctx, m, j)
+		}
+		return failedTest(ctx, nil, m, err)
+	}
+	e.dir = m.Dir
+	names, err := e.list(ctx)
+	if err != nil {
+		return failedTest(ctx, nil, m, err)
+	}
+	if names == nil {
+		// A binary that cannot even list its tests has something to say, and Test is the one to listen.
+		return Test(ctx, m, j)
+	}
+	parts := make([]*TestResult, len(names))
+	g, run := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, runtime.NumCPU()/max(1, m.CPUs)))
+	for i, name := range names {
+		g.Go(func() (err error) {
+			parts[i], err = e.one(run, name)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return failedTest(ctx, nil, m, err)
+	}
+	return e.join(names, parts)
+}
+
+// An each is a binary whose tests run apart.
+type each struct {
+	job     Job
+	snap    *Snapshot
+	dir     string // of the logs
+	start   time.Time
+	prepare time.Duration
+	boot    time.Duration
+	pattern string   // of -test.run, for the top level
+	below   string   // and for the levels below it, with its slash
+	args    []string // without -test.run
+}
+
+// open makes the snapshot that the guests start from.
+func (e *each) open(ctx context.Context, m *Machine) error {
+	if m.Icount != nil {
+		return fmt.Errorf("%w: with icount every boot counts", ErrNoSnapshot)
+	}
+	s, err := prepare(ctx, m, e.job)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(m.Initrd) // the snapshot has its own
+	e.job, e.prepare = s.job, s.prepare
+	e.splitRun()
+	var g *Guest
+	if e.snap, g, err = m.snapshot(ctx); err != nil {
+		return err
+	}
+	if g != nil {
+		e.boot = g.Times().Boot
+	}
+	return nil
+}
+
+// splitRun takes -test.run out of the arguments: each guest gets one of its own.
+func (e *each) splitRun() {
+	for i := 0; i < len(e.job.Args); i++ {
+		a := e.job.Args[i]
+		name, value, ok := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if !strings.HasPrefix(a, "-") || name != "test.run" && name != "run" {
+			e.args = append(e.args, a)
+			continue
+		}
+		if !ok && i+1 < len(e.job.Args) {
+			i++
+			value = e.job.Args[i]
+		}
+		e.pattern, e.below = value, ""
+		if top, _, ok := strings.Cut(value, "/"); ok {
+			e.pattern, e.below = top, value[len(top):]
+		}
+	}
+}
+
+var topLevel = regexp.MustCompile(`^(Test|Example|Fuzz)[^\s/]*$`)
+
+// list asks the binary, in a guest, for the names of its tests; nil means that it did not tell.
+func (e *each) list(ctx context.Context) ([]string, error) {
+	g, err := e.snap.restore(ctx, filepath.Join(e.dir, "list"))
+	if err != nil {
+		return nil, err
+	}
+	defer g.Close()
+	pattern := e.pattern
+	if pattern == "" {
+		pattern = "."
+	}
+	job := e.job
+	job.Args = []string{"-test.list=" + pattern}
+	var out bytes.Buffer
+	left := int64(mib)
+	exit, err := g.Run(ctx, job.command(), guest.Stdio{Stdout: meter{&out, &left}})
+	if err == nil && exit.Success() {
+		if v := g.End(ctx); v.Kind != Pass {
+			return nil, &EndError{Verdict: v}
+		}
+	} else if ctx.Err() != nil {
+		return nil, rig("list tests", context.Cause(ctx))
+	} else {
+		return nil, nil
+	}
+	names := []string{}
+	for line := range strings.Lines(out.String()) {
+		if name := strings.TrimSpace(line); topLevel.MatchString(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// one runs a test in a guest of its own. A restored guest that was never heard of again says nothing about the kernel, and
+// the test is run in one that is booted.
+func (e *each) one(ctx context.Context, name string) (*TestResult, error) {
+	job := e.job
+	job.Args = append(slices.Clone(e.args), "-test.run=^"+regexp.QuoteMeta(name)+"$"+e.below)
+	dir := filepath.Join(e.dir, name)
+	s := &session{job: job, start: time.Now()}
+	g, err := e.snap.restore(ctx, dir)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		e.snap.m.Log.Warn("a guest did not come back from its snapshot; booting one", "test", name, "error", err)
+		m := e.snap.m
+		m.Dir = dir
+		if g, err = m.Boot(ctx); err != nil {
+			return failedTest(ctx, s, m, err)
+		}
+	}
+	s.Guest = g
+	return s.test(ctx)
+}
+
+// join puts the results together. The verdict is that of the first test with a finding; without one, of the first that the
+// rig failed.
+func (e *each) join(names []string, parts []*TestResult) (*TestResult, error) {
+	all := &TestResult{Verdict: Verdict{Kind: Pass}, Dir: e.dir, Log: filepath.Join(e.dir, "test.log"), JSON: filepath.Join(e.dir, "test.json"),
+		Times: Times{Prepare: e.prepare, Boot: e.boot}}
+	var logs, events []string
+	for i, p := range parts {
+		all.Tests = append(all.Tests, p.Tests...)
+		all.Passed += p.Passed
+		all.Failed += p.Failed
+		all.Skipped += p.Skipped
+		all.Elapsed += p.Elapsed
+		all.Times.Run += p.Times.Run
+		all.Times.End += p.Times.End
+		if p.Status != 0 && all.Status == 0 {
+			all.Status = p.Status
+		}
+		if p.Verdict.Kind != Pass && (all.Verdict.Kind == Pass || all.Verdict.Kind == Rig && p.Verdict.Kind != Rig) {
+			all.Verdict = p.Verdict
+			if len(p.Tests) == 0 {
+				all.Verdict.Reason += " (during " + names[i] + ")"
+			}
+		}
+		if len(p.Tests) == 0 && p.Verdict.Kind != Pass {
+			// It ended before the test could be heard of; it is none that was not run.
+			all.Tests = append(all.Tests, TestCase{Name: names[i], Action: "fail", Reason: p.Verdict.String()})
+			all.Failed++
+		}
+		logs, events = append(logs, p.Log), append(events, p.JSON)
+	}
+	for to, from := range map[string][]string{all.Log: logs, all.JSON: events} {
+		if err := concat(to, from); err != nil {
+			return nil, rig("join logs", err)
+		}
+	}
+	all.Times.Total = time.Since(e.start)
+	if all.Verdict.Kind == Rig {
+		return all, &EndError{Verdict: all.Verdict}
+	}
+	return all, nil
+}
+
+func concat(to string, from []string) error {
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	for _, path := range from {
+		if path == "" {
+			continue
+		}
+		in, err := os.Open(path)
+		if err == nil {
+			_, err = io.Copy(out, in)
+			in.Close()
+		}
+		if err != nil {
+			out.Close()
+			return err
+		}
+	}
+	return out.Close()
+}
