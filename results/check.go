@@ -67,6 +67,11 @@ func (c *Cell) check() error {
 	if b := c.Build; b != nil && (b.ID == "" || b.Seconds < 0) {
 		return fmt.Errorf("build: id %q, seconds %v", b.ID, b.Seconds)
 	}
+	if d := c.Delta; d != nil {
+		if err := d.check(c.Patch); err != nil {
+			return fmt.Errorf("delta: %w", err)
+		}
+	}
 	if t := c.Tests; t != nil {
 		if !t.Verdict.valid() {
 			return fmt.Errorf("tests: verdict is %q", t.Verdict)

@@ -76,6 +76,7 @@ type Cell struct {
 	ResolvedHash string      `json:"resolved_hash,omitempty"` // of the .config that olddefconfig made of it
 	Toolchain    *Toolchain  `json:"toolchain,omitempty"`
 	Build        *Build      `json:"build,omitempty"`
+	Delta        *Delta      `json:"delta,omitempty"` // what the patches since the cell before did to the build
 	Proofs       []Proof     `json:"proofs,omitempty"`
 	QEMU         *QEMU       `json:"qemu,omitempty"` // the guest that tests and benchmarks ran in
 	Tests        *Tests      `json:"tests,omitempty"`

@@ -85,6 +85,8 @@ var layouts = map[string]layout{
 var builtin = map[string]func(*Run) (*Table, error){
 	"verdicts": VerdictTable,
 	"stages":   StageTable,
+	"size":     sizeTable,
+	"symbols":  symbolTable,
 }
 
 // TableNames lists the tables that the record has, sorted.
