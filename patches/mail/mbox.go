@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/emersion/go-message"
+
+	"github.com/seriesrig/series/patches"
 )
 
 // separator starts each message of an mbox. The date is the one that git format-patch writes, by which file(1) and
@@ -64,82 +66,18 @@ func Parse(r io.Reader) ([]*Message, error) {
 		return nil, fmt.Errorf("read mbox: it is larger than %d MiB", maxMbox>>20)
 	}
 	var out []*Message
-	for i, part := range splitMbox(data) {
-		m, err := parseMessage(part.raw)
+	for i, part := range patches.SplitMbox(data) {
+		m, err := parseMessage(part.Raw)
 		if err != nil {
-			return nil, &ParseError{Message: i + 1, Line: part.line, Msg: err.Error(), Err: err}
+			return nil, &ParseError{Message: i + 1, Line: part.Line, Msg: err.Error(), Err: err}
 		}
-		m.Line = part.line
+		m.Line = part.Line
 		out = append(out, m)
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("read mbox: there is no message in it")
 	}
 	return out, nil
-}
-
-type mboxPart struct {
-	line int
-	raw  []byte
-}
-
-// splitMbox cuts a file where git mailsplit does. The empty line before a separator belongs to the separator.
-func splitMbox(data []byte) []mboxPart {
-	var parts []mboxPart
-	var cur *mboxPart
-	number := 0
-	for len(data) > 0 {
-		number++
-		line := data
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			line = data[:i+1]
-		}
-		data = data[len(line):]
-		if isSeparator(line) {
-			parts = append(parts, mboxPart{line: number + 1})
-			cur = &parts[len(parts)-1]
-			continue
-		}
-		if cur == nil {
-			if len(bytes.TrimSpace(line)) == 0 {
-				continue
-			}
-			parts = append(parts, mboxPart{line: number})
-			cur = &parts[0]
-		}
-		cur.raw = append(cur.raw, line...)
-	}
-	for i := range parts {
-		if rest, ok := bytes.CutSuffix(parts[i].raw, []byte("\n\n")); ok {
-			parts[i].raw = append(rest, '\n')
-		}
-	}
-	return parts
-}
-
-// isSeparator tells a "From " line by its date, as git does (is_from_line in its builtin/mailsplit.c), so that a line of
-// prose is none.
-func isSeparator(line []byte) bool {
-	text := strings.TrimRight(string(line), "\r\n")
-	if !strings.HasPrefix(text, "From ") {
-		return false
-	}
-	colon := strings.LastIndexByte(text, ':')
-	if colon < len("From ")+4 || colon+3 > len(text) {
-		return false
-	}
-	for _, i := range []int{-4, -2, -1, 1, 2} {
-		if c := text[colon+i]; c < '0' || c > '9' {
-			return false
-		}
-	}
-	year := strings.TrimSpace(text[colon+3:])
-	end := 0
-	for end < len(year) && year[end] >= '0' && year[end] <= '9' {
-		end++
-	}
-	n, err := strconv.Atoi(year[:end])
-	return err == nil && n > 90
 }
 
 // parseMessage reads one message.
