@@ -25,7 +25,7 @@ type cli struct {
 	Base    string           `placeholder:"SPEC" help:"Kernel to put the series on instead of the one that it names: debian:linux-source-X.Y, git:PATH-OR-URL#REV, tar:PATH-OR-URL or dir:PATH."`
 	JSON    bool             `name:"json" help:"Print data as JSON."`
 	Quiet   bool             `short:"q" help:"No progress on standard error."`
-	Verbose bool             `short:"v" help:"Log what is done to standard error."`
+	Verbose bool             `help:"Log what is done to standard error."`
 	NoWait  bool             `help:"Fail when another run has the work folder, instead of waiting for it."`
 	Version kong.VersionFlag `help:"Print the version."`
 

@@ -15,7 +15,7 @@ import (
 type importCmd struct {
 	Source    string   `arg:"" help:"An mbox (packed by gzip or not), a saved mail, a maildir, a folder of *.patch or *.eml files, - for standard input, or a range of commits REV..REV."`
 	ID        string   `placeholder:"NAME" help:"The series' id, and its folder (default: made of the title)."`
-	Take      int      `name:"revision" short:"V" placeholder:"N" help:"Take [PATCH vN] (default: the latest version that is complete)."`
+	Take      int      `name:"revision" short:"v" placeholder:"N" help:"Take [PATCH vN] (default: the latest version that is complete)."`
 	MessageID string   `placeholder:"ID" help:"Keep to the thread that has this message."`
 	Repo      string   `placeholder:"DIR" help:"Repository of the commits, and where the base-commit of a thread is looked for (default: the current folder's)."`
 	Arch      []string `default:"amd64" placeholder:"A,..." help:"What the series is built for (default: ${default})."`
@@ -80,7 +80,7 @@ func (c *importCmd) read(ctx context.Context, a *app) (*intake.Series, error) {
 	o := intake.Options{Version: c.Take, MessageID: c.MessageID}
 	switch {
 	case c.Take < 0:
-		return nil, usage("-V %d: versions are counted from 1", c.Take)
+		return nil, usage("-v %d: versions are counted from 1", c.Take)
 	case c.Source == "-":
 		return intake.ReadFrom("standard input", a.stdin, o)
 	case intake.IsRange(c.Source):

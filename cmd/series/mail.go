@@ -29,6 +29,7 @@ type mailCmd struct {
 	Unfilled bool   `help:"Write (not measured) where there is no figure for a table, instead of refusing."`
 	Previous string `placeholder:"URL" help:"The thread of the revision before."`
 	recipientFlags
+	versionFlags
 	Recipients bool `help:"Print who gets which message and why, and write nothing."`
 }
 
@@ -36,6 +37,13 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	s, err := a.load(c.ID)
 	if err != nil {
 		return err
+	}
+	if c.Sent {
+		path, err := c.path(a, s)
+		if err != nil {
+			return err
+		}
+		return a.recordSent(ctx, c.Versions, path)
 	}
 	plan, err := c.plan(ctx, a, s)
 	if err != nil {
@@ -73,17 +81,27 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	if o.Recipients, err = headers(s, plan); err != nil {
 		return err
 	}
+	if err := c.prepare(ctx, a, &o); err != nil {
+		return err
+	}
 	thread, err := mail.Render(o)
 	if err != nil {
 		return &coded{exitUsage, err}
 	}
-	if c.Output == "-" {
-		_, err := thread.WriteTo(a.stdout)
+	var mbox bytes.Buffer
+	if _, err := thread.WriteTo(&mbox); err != nil {
 		return err
 	}
-	path := c.Output
-	if path == "" {
-		path = filepath.Join(dir, fmt.Sprintf("v%d.mbox", s.Revision))
+	if err := c.sentOtherwise(ctx, a, &o, mbox.Bytes()); err != nil {
+		return err
+	}
+	if c.Output == "-" {
+		_, err := a.stdout.Write(mbox.Bytes())
+		return err
+	}
+	path, err := c.path(a, s)
+	if err != nil {
+		return err
 	}
 	if err := writeMbox(path, thread); err != nil {
 		return err
@@ -93,6 +111,19 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	}
 	fmt.Fprintf(a.stdout, "%s\n", path)
 	return nil
+}
+
+// path is where the thread goes.
+func (c *mailCmd) path(a *app, s *patches.Series) (string, error) {
+	if c.Output != "" {
+		return c.Output, nil
+	}
+	revision := c.Revision
+	if revision == 0 {
+		revision = s.Revision
+	}
+	work, err := a.work()
+	return filepath.Join(work, "runs", s.ID, fmt.Sprintf("v%d.mbox", revision)), err
 }
 
 // newestRecord returns the newest passing record that is of exactly the series' patches and has figures, or nil.

@@ -52,7 +52,7 @@ func patch(t testing.TB, n int, file string, at int, text, body string) *patches
 func trial(t testing.TB) *patches.Series {
 	t.Helper()
 	return &patches.Series{ID: "trial", Title: "trial", Revision: 1, Prefix: "PATCH", Base: "debian:linux-source-6.12", Dir: "patches/trial",
-		Cover: patches.Cover{Subject: "trial", Body: "Why.\n"},
+		Cover:   patches.Cover{Subject: "trial", Body: "Why.\n"},
 		Patches: []*patches.Patch{patch(t, 1, "a/f.c", 100, "one", "First.\n"), patch(t, 2, "a/f.c", 200, "two", "Second.\n"), patch(t, 3, "g.c", 50, "three", "Third.\n")}}
 }
 

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	netmail "net/mail"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/patches"
+	"github.com/seriesrig/series/patches/mail"
+	"github.com/seriesrig/series/patches/mail/sent"
+)
+
+// versionFlags are about the version of a thread, and the ones before it.
+type versionFlags struct {
+	Revision   int    `short:"v" placeholder:"N" help:"The n of [PATCH vn] (default: the revision of series.toml)."`
+	RangeDiff  string `placeholder:"vN" help:"Put the range-diff against that version, which was sent, into the cover letter."`
+	BaseCommit string `placeholder:"REV" help:"A commit that others have too: it becomes the base-commit, and the patches between it and the git base of the series its prerequisites."`
+	Sent       bool   `help:"Write nothing: record the mbox that was written before (-o) as sent, where another program than series send did it."`
+	Versions   string `placeholder:"DIR" help:"Git repository that keeps what was sent, as tags ID/vN (default: the one that the patches folder is in, else one in the work folder)."`
+}
+
+// versions is where the versions that went out are kept.
+func (a *app) versions(ctx context.Context, asked string) (sent.Store, error) {
+	work, err := a.work()
+	if err != nil {
+		return sent.Store{}, err
+	}
+	folder := a.cli.Patches
+	if asked != "" {
+		folder = asked
+		if fi, err := os.Stat(asked); err != nil || !fi.IsDir() {
+			return sent.Store{}, usage("--versions: %s: no such folder", asked)
+		}
+	}
+	store := sent.Find(ctx, folder, filepath.Join(work, "sent.git"))
+	if asked != "" && store.GitDir == filepath.Join(work, "sent.git") {
+		return store, usage("--versions: %s is not a git repository", asked)
+	}
+	return store, nil
+}
+
+// recordSent keeps an mbox that went out.
+func (a *app) recordSent(ctx context.Context, versions, path string) error {
+	store, err := a.versions(ctx, versions)
+	if err != nil {
+		return err
+	}
+	mbox, err := os.ReadFile(path)
+	if err != nil {
+		return usage("--sent: %v; it is recorded as it was written, so write it first", err)
+	}
+	who := mail.DefaultSender
+	if ms, err := mail.Parse(strings.NewReader(string(mbox))); err == nil {
+		who = ms[0].From
+	}
+	tag, err := store.Record(mbox, netmail.Address{Name: who.Name, Address: who.Address}, time.Now())
+	if err != nil {
+		return &coded{exitUsage, err}
+	}
+	fmt.Fprintf(a.stderr, "series: recorded as tag %s in %s\n", tag, store.GitDir)
+	return nil
+}
+
+// prepare fills in what the versions before have to say, and refuses a change log that is not that of the patches.
+func (f versionFlags) prepare(ctx context.Context, a *app, o *mail.Options) error {
+	s := o.Series
+	if f.Revision < 0 || f.Revision > 999 {
+		return usage("-v %d: the first version is 1", f.Revision)
+	}
+	if o.Revision = f.Revision; o.Revision == 0 {
+		o.Revision = s.Revision
+	}
+	if err := f.base(ctx, a, o); err != nil {
+		return err
+	}
+	store, err := a.versions(ctx, f.Versions)
+	if err != nil {
+		return err
+	}
+	all, err := store.List(s.ID)
+	if err != nil {
+		return err
+	}
+	before := slices.DeleteFunc(all, func(n int) bool { return n >= o.Revision })
+	if len(before) > 0 {
+		if err := f.checkChanges(ctx, store, o, before[len(before)-1]); err != nil {
+			return err
+		}
+	}
+	if f.RangeDiff == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(f.RangeDiff, "v"))
+	if err != nil {
+		return usage("--range-diff %s: name a version, such as v1", f.RangeDiff)
+	}
+	old, err := store.Get(s.ID, n)
+	if err != nil {
+		return &coded{exitUsage, err}
+	}
+	o.RangeDiffOf = n
+	o.RangeDiff, _, err = sent.RangeDiff(ctx, old.Patches, s.Patches)
+	return err
+}
+
+func (f versionFlags) checkChanges(ctx context.Context, store sent.Store, o *mail.Options, last int) error {
+	old, err := store.Get(o.Series.ID, last)
+	if err != nil {
+		return err
+	}
+	if o.Previous == "" {
+		o.Previous = old.Thread.Messages[0].ID
+	}
+	_, pairs, err := sent.RangeDiff(ctx, old.Patches, o.Series.Patches)
+	if err != nil {
+		return err
+	}
+	return sent.CheckChanges(o.Series, o.Revision, last, pairs)
+}
+
+// base makes a commit that others have the base, and names the patches that stand on it already.
+func (f versionFlags) base(ctx context.Context, a *app, o *mail.Options) error {
+	if f.BaseCommit == "" {
+		return nil
+	}
+	spec := o.Series.Base
+	if a.cli.Base != "" {
+		spec = a.cli.Base
+	}
+	base, err := kernel.ParseBase(spec)
+	if err != nil {
+		return err
+	}
+	if base.Kind != kernel.Git || base.Remote() {
+		return usage("--base-commit: the base %s is no local git repository", spec)
+	}
+	commit, ids, err := patches.Prerequisites(ctx, patches.Commit{Repo: base.Name, Rev: base.Rev}, f.BaseCommit)
+	if err != nil {
+		return &coded{exitUsage, err}
+	}
+	s := *o.Series
+	s.Prerequisites = ids
+	o.Series, o.Base.Commit = &s, commit
+	return nil
+}
+
+// sentOtherwise refuses a thread whose version went out with other messages.
+func (f versionFlags) sentOtherwise(ctx context.Context, a *app, o *mail.Options, mbox []byte) error {
+	store, err := a.versions(ctx, f.Versions)
+	if err != nil {
+		return err
+	}
+	old, err := store.Get(o.Series.ID, o.Revision)
+	if errors.Is(err, sent.ErrNotSent) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if string(old.Mbox) != string(mbox) {
+		return usage("%s v%d: %v", o.Series.ID, o.Revision, sent.ErrSentOtherwise)
+	}
+	return nil
+}
