@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"patches/maintainers":     {"patches"},
 	"kernel":                  {"patches", "kernel/kconfig", "internal/..."},
 	"kernel/kconfig":          {},
+	"kernel/delta":            {},
 	"linker":                  {"internal/run"},
 	"linker/gentable":         {"linker"},
 	"vmtest":                  {"vmtest/...", "internal/..."},
