@@ -27,6 +27,11 @@ func (x *Explanation) own(e *elfFile) error {
 // gather looks through the objects of a link for the sections that went into the output section.
 func (x *Explanation) gather(ctx context.Context, e *elfFile, l *link) error {
 	if l.script != nil {
+		if forced := l.script.forced(); forced != "" {
+			for i := range x.Segments {
+				x.Segments[i].Proves = "nothing: the linker script sets the flags itself (" + forced + "), whatever the sections are, and the kernel makes its own page tables"
+			}
+		}
 		switch o := l.script.find(x.Section.Name); {
 		case o == nil:
 			x.Caveats = append(x.Caveats, "the linker script does not name the section: inputs are taken by its name (an orphan)")

@@ -5,8 +5,10 @@ package linker
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -67,6 +69,17 @@ func (s *script) find(name string) *scriptOutput {
 		}
 	}
 	return nil
+}
+
+// forced lists the program headers whose flags the script sets.
+func (s *script) forced() string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(s.phdrs)) {
+		if s.phdrs[name] != "" {
+			all = append(all, fmt.Sprintf("%s FLAGS(%s)", show(name), show(s.phdrs[name])))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // glob matches as ld does, for which a slash is a character like others.
