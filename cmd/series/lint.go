@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,7 @@ type lintCmd struct {
 	Git        string   `type:"existingdir" placeholder:"REPO" help:"Repository in which commits that messages name are looked up (default: that of a git base)."`
 	Previous   string   `type:"existingfile" placeholder:"MBOX" help:"The posting before, with the answers to it where they are in it."`
 	Stable     bool     `help:"Allow stable@vger.kernel.org among the recipients."`
+	NotJudged  bool     `short:"v" help:"Say which rules were not judged, and what they need."`
 	Rules      bool     `help:"List the rules."`
 	Explain    string   `placeholder:"RULE" help:"Say what a rule asks for, and what it needs."`
 }
@@ -188,7 +190,10 @@ func (c *lintCmd) judge(ctx context.Context, a *app, g *lintGroup, previous []*l
 		return nil, err
 	}
 	if base != nil {
-		if in.Maintainers, err = openMaintainers(base); err != nil {
+		switch in.Maintainers, err = openMaintainers(base); {
+		case errors.Is(err, fs.ErrNotExist):
+			a.log.Info("the base has no MAINTAINERS")
+		case err != nil:
 			a.log.Warn("MAINTAINERS of the base is not used", "error", err)
 		}
 	}
@@ -219,7 +224,7 @@ func (c *lintCmd) judge(ctx context.Context, a *app, g *lintGroup, previous []*l
 }
 
 func (c *lintCmd) print(a *app, rep *lint.Report) error {
-	if a.cli.Verbose {
+	if c.NotJudged || a.cli.Verbose {
 		for _, n := range rep.NotJudged {
 			fmt.Fprintf(a.stderr, "not judged: %s: needs %s\n", n.Rule, n.Needs)
 		}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// SamePatches tells whether two postings have the same patches: summaries, authors, messages and diffs. Sign-offs do not
-// count, as who sends a series adds theirs, nor do numbers, notes below --- and cover letters.
+// SamePatches tells whether two postings have the same patches: summaries, messages and diffs. Authors and sign-offs do not
+// count, as who sends a stored series puts in theirs, nor do numbers, notes below --- and cover letters.
 func SamePatches(a, b []*Message) bool {
 	patch := func(m *Message) bool { return m.Kind == Patch }
 	pa, pb := filter(a, patch), filter(b, patch)
@@ -28,7 +28,7 @@ func filter(ms []*Message, keep func(*Message) bool) []*Message {
 // essence is what SamePatches compares, with white space as git am leaves it.
 func (m *Message) essence() string {
 	var b strings.Builder
-	b.WriteString(m.Subject.Summary + "\n" + m.Author.String() + "\n")
+	b.WriteString(m.Subject.Summary + "\n")
 	for _, l := range m.Text {
 		t := strings.TrimRight(l.Text, " \t")
 		if t != "" && !strings.HasPrefix(t, "Signed-off-by:") {
