@@ -85,3 +85,29 @@ func b4am(t *testing.T, r *repo, th *mail.Thread) string {
 	}
 	return r.describe("base", tip)
 }
+
+// b4 shazam applies the thread to the branch that is checked out, and the commits are those that the patches were made of.
+func TestB4Shazam(t *testing.T) {
+	need.Tool(t, "b4")
+	for _, name := range []string{"plain", "authors", "files", "trailers"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := history(t, cases[name])
+			th, err := mail.Render(mail.Options{Series: s, From: jane, ReadBase: r.readBase("base")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "thread.mbox")
+			r.must(os.WriteFile(file, mbox(th), 0o644))
+			r.git("checkout", "-q", "-b", "shazam", "base")
+			var text bytes.Buffer
+			cmd := run.Cmd{Name: "b4", Args: []string{"--offline-mode", "shazam", "-m", file, th.Messages[0].ID}, Dir: r.dir, Env: r.env, Stdout: &text, Stderr: &text}
+			if err := cmd.Run(t.Context()); err != nil {
+				t.Fatalf("b4 shazam: %v\n%s", err, text.String())
+			}
+			if d := cmp.Diff(r.describe("base", "main"), r.describe("base", "shazam")); d != "" {
+				t.Errorf("b4 shazam (-commits +b4):\n%s", d)
+			}
+		})
+	}
+}
