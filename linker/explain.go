@@ -227,11 +227,11 @@ func (x *Explanation) judge(e *elfFile) {
 	}
 	x.Verdict = Unknown
 	switch {
-	case all&elf.SHF_ALLOC == 0:
-		why("the section is not allocated (no A in %q): it is not in memory at all", x.Section.Flags)
-		return
 	case x.Section.Size == 0:
 		why("the section is empty: its flags (%s) come from no input, and say nothing", x.Section.Flags)
+		return
+	case all&elf.SHF_ALLOC == 0:
+		why("the section is not allocated (no A in %q): it is not in memory at all", x.Section.Flags)
 		return
 	}
 	x.Verdict = ReadOnly

@@ -120,6 +120,7 @@ func TestVerdicts(t *testing.T) {
 		{"writable", fakeELF(le, elf.ET_EXEC, []fakeSection{table(write)}, bounds), Writable, "SHF_WRITE (WA)"},
 		{"not allocated", fakeELF(le, elf.ET_EXEC, []fakeSection{table(0)}, bounds), Unknown, "not in memory"},
 		{"empty", fakeELF(le, elf.ET_EXEC, []fakeSection{{name: ".table", typ: elf.SHT_PROGBITS, flags: alloc, addr: 0x1000}}, bounds), Unknown, "empty"},
+		{"empty, as ld.bfd makes it", fakeELF(le, elf.ET_EXEC, []fakeSection{{name: ".table", typ: elf.SHT_PROGBITS, flags: elf.SHF_WRITE, addr: 0x1000}}, bounds), Unknown, "empty"},
 		{"below the bounds", fakeELF(le, elf.ET_EXEC, []fakeSection{table(alloc)}, []fakeSymbol{{"__start_rodata", 0x1001}, {"__end_rodata", 0x2000}}), Writable, "outside of"},
 		{"above the bounds", fakeELF(le, elf.ET_EXEC, []fakeSection{table(alloc)}, []fakeSymbol{{"__start_rodata", 0x1000}, {"__end_rodata", 0x103f}}), Writable, "outside of"},
 		{"no bounds", fakeELF(le, elf.ET_EXEC, []fakeSection{table(alloc)}, bounds[:1]), Unknown, "no __start_rodata and __end_rodata"},

@@ -15,12 +15,12 @@ func (x *Explanation) Proofs() []Proof {
 	flags := Proof{Name: name + ": flags", Pass: !strings.Contains(x.Section.Flags, "W"),
 		Detail: fmt.Sprintf("%s, %d B", x.Section.Flags, x.Section.Size)}
 	switch {
-	case !strings.Contains(x.Section.Flags, "A"):
-		flags.Pass = false
-		flags.Detail += "; not allocated, want A"
 	case x.Section.Size == 0:
 		flags.Pass = false
 		flags.Detail += "; empty: its flags say nothing"
+	case !strings.Contains(x.Section.Flags, "A"):
+		flags.Pass = false
+		flags.Detail += "; not allocated, want A"
 	case !flags.Pass:
 		flags.Detail += "; writable, want no W"
 	case x.InputsAbsent != "":
