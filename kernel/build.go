@@ -185,6 +185,11 @@ func errorOr(ctx context.Context, err error) error {
 
 // runMake runs make with its output going into the log and through the parser.
 func (b *Builder) runMake(ctx context.Context, t *Tree, o *objDir, j Job, tc *Toolchain, log string) (*logParser, error) {
+	return b.runMakeOf(ctx, t, o, j, tc, log, j.targets())
+}
+
+// runMakeOf does so for targets of its own, and arguments that go with them.
+func (b *Builder) runMakeOf(ctx context.Context, t *Tree, o *objDir, j Job, tc *Toolchain, log string, targets []string) (*logParser, error) {
 	p := newLogParser(t.Dir, o.dir)
 	p.onRule = func(n int, target string) {
 		b.Store.event(Event{Stage: "build", Object: j.name(), Done: int64(n), Detail: target})
@@ -197,7 +202,7 @@ func (b *Builder) runMake(ctx context.Context, t *Tree, o *objDir, j Job, tc *To
 		return p, err
 	}
 	c := b.make(t, o.dir, j, tc)
-	c.Args = append(append(c.Args, j.MakeArgs...), j.targets()...)
+	c.Args = append(append(c.Args, j.MakeArgs...), targets...)
 	out := &logWriter{file: f, parser: p}
 	c.Stdout, c.Stderr = out, out
 	err = c.Run(ctx)

@@ -21,6 +21,7 @@ type Image struct {
 	Text, Data, BSS int64
 	Sections        map[string]Section
 	Symbols         map[string]Symbol // by name, without the numbers that gcc puts behind it
+	Files           map[string]bool   // names of the source files that were linked in, without folders
 }
 
 // A Section is one that is loaded, or any other; those that have one name are taken together.
@@ -61,7 +62,7 @@ func Read(path string) (*Image, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	defer f.Close()
-	im := &Image{Sections: map[string]Section{}, Symbols: map[string]Symbol{}}
+	im := &Image{Sections: map[string]Section{}, Symbols: map[string]Symbol{}, Files: map[string]bool{}}
 	for _, s := range f.Sections {
 		im.addSection(s)
 	}
@@ -123,6 +124,10 @@ var (
 )
 
 func (im *Image) addSymbol(f *elf.File, s elf.Symbol) {
+	if elf.ST_TYPE(s.Info) == elf.STT_FILE {
+		im.Files[s.Name] = true
+		return
+	}
 	if s.Section == elf.SHN_UNDEF || s.Name == "" || strings.HasPrefix(s.Name, ".L") {
 		return
 	}
