@@ -18,16 +18,17 @@ import (
 
 // cli is the command line. One verb, one file, one struct with a Run method; a verb only composes.
 type cli struct {
-	Work    string           `placeholder:"DIR" help:"Folder for sources, trees, builds and runs (default: series in the user's cache folder)."`
-	Patches string           `default:"patches" placeholder:"DIR" help:"Folder that holds the series (default: ${default})."`
-	Root    string           `placeholder:"DIR" help:"Folder that the series' test packages are relative to (default: the one that holds the patches folder)."`
-	Configs string           `placeholder:"DIR" help:"Folder that holds the config fragments (default: configs in the root folder)."`
-	Base    string           `placeholder:"SPEC" help:"Kernel to put the series on instead of the one that it names: debian:linux-source-X.Y, git:PATH-OR-URL#REV, tar:PATH-OR-URL or dir:PATH."`
-	JSON    bool             `name:"json" help:"Print data as JSON."`
-	Quiet   bool             `short:"q" help:"No progress on standard error."`
-	Verbose bool             `help:"Log what is done to standard error."`
-	NoWait  bool             `help:"Fail when another run has the work folder, instead of waiting for it."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Work      string           `placeholder:"DIR" help:"Folder for sources, trees, builds and runs (default: series in the user's cache folder)."`
+	Patches   string           `default:"patches" placeholder:"DIR" help:"Folder that holds the series (default: ${default})."`
+	Root      string           `placeholder:"DIR" help:"Folder that the series' test packages are relative to (default: the one that holds the patches folder)."`
+	Configs   string           `placeholder:"DIR" help:"Folder that holds the config fragments (default: configs in the root folder)."`
+	Base      string           `placeholder:"SPEC" help:"Kernel to put the series on instead of the one that it names: debian:linux-source-X.Y, git:PATH-OR-URL#REV, tar:PATH-OR-URL or dir:PATH."`
+	JSON      bool             `name:"json" help:"Print data as JSON."`
+	Quiet     bool             `short:"q" help:"No progress on standard error."`
+	Verbose   bool             `help:"Log what is done to standard error."`
+	NoWait    bool             `help:"Fail when another run has the work folder, instead of waiting for it."`
+	CacheSize string           `placeholder:"SIZE" env:"SERIES_CACHE_SIZE" help:"What the cache may take on disk; what was not used for the longest time goes (default: 20GiB, or a quarter of a file system smaller than 80GiB; 0: no limit)."`
+	Version   kong.VersionFlag `help:"Print the version."`
 
 	List   listCmd   `cmd:"" help:"List the series."`
 	Show   showCmd   `cmd:"" help:"Show a series: its patches, and what it touches."`
@@ -127,7 +128,11 @@ func (a *app) cache() (*cache.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cache.Open(filepath.Join(work, "cache"))
+	c, err := cache.Open(filepath.Join(work, "cache"))
+	if err != nil {
+		return nil, err
+	}
+	return c, a.tend(c)
 }
 
 // configs returns the folder of the config fragments.

@@ -36,6 +36,9 @@ func realMain(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	case errors.As(err, new(said)):
 	default:
 		fmt.Fprintln(stderr, "series: "+err.Error())
+		if errors.Is(err, syscall.ENOSPC) {
+			fmt.Fprintln(stderr, "series: see what series clean -n --older 7d would free")
+		}
 	}
 	return code
 }

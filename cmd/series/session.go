@@ -158,6 +158,9 @@ func (a *app) open(ctx context.Context, id, verb string) (s *session, err error)
 	if s.store, err = kernel.OpenStore(work); err != nil {
 		return nil, err
 	}
+	if err = a.tend(s.store.Cache); err != nil {
+		return nil, err
+	}
 	s.store.Log = a.log
 	s.store.Inherit = append(s.store.Inherit, s.lock.File)
 	s.show = newProgress(a.stderr, a.cli.Quiet)

@@ -313,7 +313,7 @@ func TestSweep(t *testing.T) {
 // An entry is removed in one step: who is killed in the middle of it must not leave half of one.
 func TestRemoveInOneStep(t *testing.T) {
 	c, key := open(t), KeyOf("x")
-	const n = 3000
+	const n = 1000
 	dir, _, err := c.Fill(t.Context(), "kind", key, manyFiles(n))
 	if err != nil {
 		t.Fatal(err)
