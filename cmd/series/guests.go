@@ -15,7 +15,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seriesrig/series/internal/cache"
 	"github.com/seriesrig/series/internal/run"
@@ -35,6 +38,8 @@ type testBinary struct {
 // testBinary builds a package's test binary, once a session. The file stays where it is from run to run, so that the go command finds
 // out by itself that there is nothing to do.
 func (s *session) testBinary(ctx context.Context, arch kernel.Arch, pkg string) (testBinary, error) {
+	s.building.Lock()
+	defer s.building.Unlock()
 	known := arch.Name + " " + pkg
 	if b, ok := s.binaries[known]; ok {
 		return b, nil
@@ -117,10 +122,21 @@ type guestRun struct {
 	Cached bool
 }
 
+// runTests is a way of running a test binary.
+type runTests struct {
+	name string
+	run  func(context.Context, vmtest.Machine, vmtest.Job) (*vmtest.TestResult, error)
+}
+
+var (
+	inOneGuest = runTests{"one", vmtest.Test}      // all that the binary has, in a guest that is booted for it
+	inGuests   = runTests{"each", vmtest.TestEach} // each test in a guest of its own, restored from a snapshot
+)
+
 // runGuest runs a test binary in a guest of its own, unless the outcome is known from an earlier run: same kernel, same
 // binary and arguments, same initramfs, same QEMU and command line. What depends on how busy the host was (hang, noboot,
 // rig) is never kept.
-func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, again bool) (*guestRun, error) {
+func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, how runTests, again bool) (*guestRun, error) {
 	args, err := m.Args()
 	if err != nil {
 		return nil, usage("%v", err)
@@ -135,7 +151,7 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		}
 	}
 	jobID := fmt.Sprintf("%q %q %q %v %v", job.Args, job.Env, job.Dir, job.PerTest, m.Limit)
-	key := cache.KeyOf("guest run 1", c.build.ID, bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID)
+	key := cache.KeyOf("guest run 1", how.name, c.build.ID, bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID)
 	if again {
 		if err := s.store.Cache.Remove("guestrun", key); err != nil {
 			return nil, err
@@ -149,7 +165,7 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 			return err
 		}
 		job.Binary = bin.path
-		res, err := vmtest.Test(ctx, m, job)
+		res, err := how.run(ctx, m, job)
 		if err != nil {
 			return err
 		}
@@ -237,6 +253,8 @@ type guestID struct {
 }
 
 func (s *session) guestID(ctx context.Context, arch kernel.Arch) (guestID, error) {
+	s.identifying.Lock()
+	defer s.identifying.Unlock()
 	if id, ok := s.guestIDs[arch.Name]; ok {
 		return id, nil
 	}
@@ -265,23 +283,45 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	}
 	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return !c.tested() })
 	st := s.show.stage("test", len(cells))
-	for _, c := range cells {
+	var bad atomic.Int32
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cellsAtOnce)
+	for _, c := range alternate(cells) {
 		if c.build == nil {
 			continue
 		}
-		end := st.begin(c.name)
-		if err := s.testCell(ctx, c, opts); err != nil {
-			st.abort()
-			return findings, fmt.Errorf("%s: %w", c.name, err)
-		}
-		t := c.rec.Tests
-		if t.Verdict != results.Pass {
-			findings++
-		}
-		end("%s", testSummary(t))
+		g.Go(func() error {
+			end := st.begin(c.name)
+			if err := s.testCell(ctx, c, opts); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			if c.rec.Tests.Verdict != results.Pass {
+				bad.Add(1)
+			}
+			end("%s", testSummary(c.rec.Tests))
+			return nil
+		})
+	}
+	err = g.Wait()
+	findings = int(bad.Load())
+	if err != nil {
+		st.abort()
+		return findings, err
 	}
 	st.end("%d kernels, %d with findings", len(cells), findings)
 	return findings, nil
+}
+
+// cellsAtOnce is how many cells are tested at a time. Tests wait more than they work, and a cell has no more guests at a
+// time than the host has CPUs for; guests that are measured are alone.
+const cellsAtOnce = 2
+
+// alternate orders cells by patch, so that those of different architectures are side by side and what a patch broke is
+// seen early.
+func alternate(cells []*cell) []*cell {
+	cells = slices.Clone(cells)
+	slices.SortStableFunc(cells, func(a, b *cell) int { return a.patch - b.patch })
+	return cells
 }
 
 func testSummary(t *results.Tests) string {
@@ -302,6 +342,7 @@ func testSummary(t *results.Tests) string {
 type guestOptions struct {
 	run     string        // -test.run, "" for all
 	again   bool          // run even what is known
+	fresh   bool          // boot a guest for all tests of a binary, instead of restoring one for each
 	perTest time.Duration // 0: vmtest's
 }
 
@@ -317,7 +358,11 @@ func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) erro
 		if opts.run != "" {
 			job.Args = append(job.Args, "-test.run="+opts.run)
 		}
-		r, err := s.runGuest(ctx, c, s.machine(c), job, bin, opts.again)
+		how := inGuests
+		if opts.fresh || s.series.Guest.Fresh {
+			how = inOneGuest
+		}
+		r, err := s.runGuest(ctx, c, s.machine(c), job, bin, how, opts.again)
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions)
 
 // boot measures in one guest.
 func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, again bool) ([]results.Benchmark, error) {
-	r, err := s.runGuest(ctx, c, m, job, bin, again)
+	r, err := s.runGuest(ctx, c, m, job, bin, inOneGuest, again)
 	if err != nil {
 		return nil, err
 	}

@@ -85,16 +85,13 @@ func (s *session) fragments(c *cell) ([]*kconfig.Fragment, error) {
 	return all, nil
 }
 
-// objects names the object folder of a cell. Variants that are only built share one: they differ in a few symbols each, and
-// kbuild compiles again what depends on those.
+// objects names the object folder of a cell. A variant that is only built uses the release's: they differ in a few
+// symbols, and kbuild compiles again what depends on those.
 func (c *cell) objects() string {
-	switch {
-	case c.variant == nil:
-		return patches.Release
-	case c.variant.Test:
+	if c.variant != nil && c.variant.Test {
 		return c.variant.Name
 	}
-	return "variants"
+	return patches.Release
 }
 
 // files is what the cell's kernel has changed: the variant's own patch, and below it the series up to the cell's.

@@ -19,6 +19,7 @@ type runCmd struct {
 	Each    bool          `negatable:"" default:"true" help:"Every prefix of the series, as a posting claims it; --no-each takes the base and the last patch."`
 	Quick   bool          `help:"A single repetition of each benchmark: to see that it works, not to be quoted."`
 	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
+	Fresh   bool          `help:"Boot a guest for all tests of a package, instead of restoring one from a snapshot for each test."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags
 	Record string `placeholder:"DIR" help:"Also write the record and the figures in Go's benchmark format there."`
@@ -27,7 +28,7 @@ type runCmd struct {
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
 	started := time.Now()
-	tests := guestOptions{again: c.Again, perTest: c.PerTest}
+	tests := guestOptions{again: c.Again, fresh: c.Fresh, perTest: c.PerTest}
 	bench := c.benchFlags
 	if c.Quick {
 		bench.Count, bench.Seeds = 1, 1

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/patches"
@@ -123,8 +124,10 @@ type session struct {
 	show    *progress
 	lock    *workLock
 
-	guestIDs map[string]guestID    // by architecture
-	binaries map[string]testBinary // by architecture and package
+	identifying sync.Mutex
+	guestIDs    map[string]guestID // by architecture
+	building    sync.Mutex
+	binaries    map[string]testBinary // by architecture and package
 }
 
 // open loads a series, takes the work folder, finds the base and applies the patches in memory.

@@ -18,7 +18,8 @@ type guestFlags struct {
 type testCmd struct {
 	cellFlags
 	guestFlags
-	Only string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
+	Fresh bool   `help:"Boot a guest for all tests of a package, instead of restoring one from a snapshot for each test."`
+	Only  string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
 }
 
 func (c *testCmd) Run(ctx context.Context, a *app) error {
@@ -35,7 +36,7 @@ func (c *testCmd) Run(ctx context.Context, a *app) error {
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr
 	}
-	if _, err := s.test(ctx, cells, guestOptions{run: c.Only, again: c.Again, perTest: c.PerTest}); err != nil {
+	if _, err := s.test(ctx, cells, guestOptions{run: c.Only, again: c.Again, fresh: c.Fresh, perTest: c.PerTest}); err != nil {
 		return err
 	}
 	r, err := s.record(started, cells)
