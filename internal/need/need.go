@@ -22,6 +22,14 @@ func Tool(t testing.TB, name string) string {
 	return path
 }
 
+// Root needs to be root, as a server that changes its user does.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Missing(t, "this takes root")
+	}
+}
+
 // Kernel needs a built kernel of an architecture ("amd64", "ppc64", "ppc64le") and returns the path of its vmlinux, from
 // the variable SERIES_KERNEL_AMD64 and the like.
 func Kernel(t testing.TB, arch string) string {

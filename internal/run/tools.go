@@ -26,6 +26,7 @@ var packages = map[string]string{
 	"xz":                        "xz-utils",
 	"zstd":                      "zstd",
 	"go":                        "golang-go",
+	"saslpasswd2":               "sasl2-bin",
 }
 
 // A MissingError says that a program is not installed, and which Debian package brings it.

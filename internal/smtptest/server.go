@@ -5,6 +5,7 @@ package smtptest
 
 import (
 	"bufio"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -95,10 +96,18 @@ type Server struct {
 
 // Start makes the server listen. Close it.
 func (s *Server) Start() error {
-	var err error
-	if s.cert, s.pem, err = certificate(); err != nil {
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
 		return err
 	}
+	cert, key, err := Certificate(signer)
+	if err != nil {
+		return err
+	}
+	if s.cert, err = tls.X509KeyPair(cert, key); err != nil {
+		return err
+	}
+	s.pem = cert
 	s.seen, s.conns = map[Step]int{}, map[net.Conn]bool{}
 	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
@@ -160,19 +169,20 @@ func (s *Server) Reached() bool {
 // WriteCert writes the certificate that a client has to trust.
 func (s *Server) WriteCert(path string) error { return os.WriteFile(path, s.pem, 0o644) }
 
-func certificate() (tls.Certificate, []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, nil, err
-	}
+// Certificate makes a certificate for 127.0.0.1 and localhost that vouches for itself, and the key, in PEM.
+func Certificate(k crypto.Signer) (cert, key []byte, err error) {
 	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "smtptest"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, t, t, k.Public(), k)
 	if err != nil {
-		return tls.Certificate{}, nil, err
+		return nil, nil, err
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+	secret, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), nil
 }
 
 // A session is one connection.

@@ -36,7 +36,16 @@ func (e *StepError) Error() string {
 	if e.Who != "" {
 		step += " " + e.Who
 	}
-	return fmt.Sprintf("%s: %s", step, Clean(e.Err.Error()))
+	return fmt.Sprintf("%s: %s", step, said(e.Err))
+}
+
+// said is an error as one clean line; an answer of the server is as the server gave it.
+func said(err error) string {
+	var answer *textproto.Error
+	if errors.As(err, &answer) {
+		return fmt.Sprintf("%d %s", answer.Code, Clean(answer.Msg))
+	}
+	return Clean(err.Error())
 }
 
 func (e *StepError) Unwrap() error { return e.Err }
@@ -358,7 +367,7 @@ func (x *session) finish(w io.WriteCloser) (string, error) {
 		return "", nil
 	case errors.As(err, &answer) && answer.Code >= 200 && answer.Code < 300:
 		x.taken++
-		return Clean(answer.Error()), nil
+		return said(answer), nil
 	case errors.As(err, &answer) && answer.Code >= 400 && answer.Code < 600:
 		return "", &StepError{Step: "end", Err: err}
 	}
