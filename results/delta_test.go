@@ -139,3 +139,17 @@ func TestNewsOf(t *testing.T) {
 		t.Errorf("NewsOf = %q, want %q", got, want)
 	}
 }
+
+func TestSectionNews(t *testing.T) {
+	r := grown()
+	r.CellAt("ppc64", 2, "release").Delta.Sections = append(r.CellAt("ppc64", 2, "release").Delta.Sections,
+		results.SectionDelta{Name: "new", FlagsAfter: "NOBITS WA", Size: results.Size{After: 8}},
+		results.SectionDelta{Name: "old", FlagsBefore: "PROGBITS A", Size: results.Size{Before: 4}},
+		results.SectionDelta{Name: ".text", FlagsBefore: "PROGBITS AX", FlagsAfter: "PROGBITS AX", Size: results.Size{Before: 4, After: 8}})
+	encode(t, r)
+	want := []string{"patch 1: amd64: section tab: PROGBITS WA, was PROGBITS A", "patch 2: amd64, ppc64: section tab: PROGBITS WA, was PROGBITS A",
+		"patch 2: ppc64: section new is new: NOBITS WA, 8 bytes", "patch 2: ppc64: section old is gone: it was PROGBITS A, 4 bytes"}
+	if got := results.SectionNews(r); !slices.Equal(got, want) {
+		t.Errorf("SectionNews = %q, want %q", got, want)
+	}
+}

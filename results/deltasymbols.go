@@ -187,3 +187,43 @@ func NewsOf(r *Run) []News {
 	slices.SortStableFunc(all, func(a, b News) int { return a.Patch - b.Patch })
 	return all
 }
+
+// SectionNews says, a line each, which sections patches made, removed, or changed in type or flags. That a section has
+// another size is no news: the symbols in it say more.
+func SectionNews(r *Run) []string {
+	type news struct {
+		patch  int
+		text   string
+		arches []string
+	}
+	var all []*news
+	for _, c := range deltaCells(r) {
+		for _, s := range c.Delta.Sections {
+			var text string
+			switch {
+			case s.FlagsBefore == s.FlagsAfter:
+				continue
+			case s.FlagsBefore == "":
+				text = fmt.Sprintf("section %s is new: %s, %d bytes", s.Name, s.FlagsAfter, s.After)
+			case s.FlagsAfter == "":
+				text = fmt.Sprintf("section %s is gone: it was %s, %d bytes", s.Name, s.FlagsBefore, s.Before)
+			default:
+				text = fmt.Sprintf("section %s: %s, was %s", s.Name, s.FlagsAfter, s.FlagsBefore)
+			}
+			i := slices.IndexFunc(all, func(n *news) bool { return n.patch == c.Patch && n.text == text })
+			if i < 0 {
+				all = append(all, &news{patch: c.Patch, text: text})
+				i = len(all) - 1
+			}
+			if !slices.Contains(all[i].arches, c.Arch) {
+				all[i].arches = append(all[i].arches, c.Arch)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *news) int { return a.patch - b.patch })
+	var lines []string
+	for _, n := range all {
+		lines = append(lines, fmt.Sprintf("patch %d: %s: %s", n.patch, strings.Join(n.arches, ", "), clean(n.text)))
+	}
+	return lines
+}

@@ -30,6 +30,7 @@ type cell struct {
 	name    string // "ppc64 2/3", "ppc64 2/3 debug"
 	build   *kernel.Build
 	rec     *results.Cell
+	extra   *kernel.Extra // what W=1 and sparse say of the files that its patch and the next one touch
 
 	sections  []linker.Proof        // of the sections that the series promises
 	explained []*linker.Explanation // what these proofs come from
@@ -179,6 +180,9 @@ func (w *walk) run(ctx context.Context, cells []*cell) error {
 				c.rec.Build.WarningsNew = append(c.rec.Build.WarningsNew, d.String())
 			}
 		}
+		if err := w.s.compare(ctx, w.builder, cells, i, fragments); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
 		w.mu.Lock()
 		if c.build.Cached {
 			w.known++
@@ -195,19 +199,25 @@ func (w *walk) run(ctx context.Context, cells []*cell) error {
 	return nil
 }
 
-func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell, fragments []*kconfig.Fragment) error {
+// job is what is built for a cell.
+func (s *session) job(c *cell, fragments []*kconfig.Fragment) (kernel.Job, error) {
 	files, err := s.files(c)
-	if err != nil {
-		return err
-	}
-	b, err := builder.Build(ctx, kernel.Job{
+	return kernel.Job{
 		Source:    s.source,
 		Files:     files,
 		Arch:      c.arch,
 		Config:    c.objects(),
 		Fragments: fragments,
 		Targets:   s.targets(c),
-	})
+	}, err
+}
+
+func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell, fragments []*kconfig.Fragment) error {
+	job, err := s.job(c, fragments)
+	if err != nil {
+		return err
+	}
+	b, err := builder.Build(ctx, job)
 	var bad *kernel.BuildError
 	if errors.As(err, &bad) {
 		c.rec.Build = &results.Build{Log: bad.Log, WarningsNew: []string{}, Errors: []string{}}

@@ -123,6 +123,7 @@ type session struct {
 	applied *patches.Result
 	show    *progress
 	lock    *workLock
+	extra   bool // W=1 and sparse for the files that patches touch
 
 	identifying sync.Mutex
 	guestIDs    map[string]guestID // by architecture
