@@ -103,6 +103,7 @@ func (c *sendCmd) send(ctx context.Context, a *app, config *send.Config, j *send
 	}
 	if j.Count(send.Sent) == len(messages) {
 		fmt.Fprintln(a.stderr, "series: the whole thread has been sent; nothing is left to do")
+		c.keep(ctx, a)
 		return c.report(a, config, messages, j)
 	}
 	credential := send.NewCredential(config)
@@ -132,7 +133,19 @@ func (c *sendCmd) send(ctx context.Context, a *app, config *send.Config, j *send
 	if err := s.Send(ctx, j); err != nil {
 		return sendInput(sendFinding(err))
 	}
+	c.keep(ctx, a)
 	return c.report(a, config, messages, j)
+}
+
+// keep records a thread that is out as the version that was sent. That it cannot be recorded changes nothing about that,
+// and series mail --sent can still do it.
+func (c *sendCmd) keep(ctx context.Context, a *app) {
+	if c.ToSelf {
+		return
+	}
+	if err := a.recordSent(ctx, "", c.Mbox); err != nil {
+		fmt.Fprintf(a.stderr, "series: %s\n", send.Clean(err.Error()))
+	}
 }
 
 func (c *sendCmd) report(a *app, config *send.Config, messages []*send.Message, j *send.Journal) error {
