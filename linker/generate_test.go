@@ -70,13 +70,19 @@ func TestSeriesText(t *testing.T) {
 		"scripts/module.lds.S":              s.ModuleScript(),
 		"include/linux/task_watchers.h":     header,
 	} {
-		found := 0
-		for _, run := range added(t, seriesDir, file) {
-			found += strings.Count(run, want)
-		}
-		if found != 1 {
-			t.Errorf("%s: the generated text stands %d times in what the patches add, want once:\n%s", file, found, want)
-		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			found, lines := 0, 0
+			for _, run := range added(t, seriesDir, file) {
+				found += strings.Count(run, want)
+				lines += len(run)
+			}
+			if lines == 0 {
+				need.Missing(t, "no patch in "+seriesDir+" touches "+file+" yet")
+			}
+			if found != 1 {
+				t.Errorf("%s: the generated text stands %d times in what the patches add, want once:\n%s", file, found, want)
+			}
+		})
 	}
 }
 

@@ -37,14 +37,14 @@ var ErrNoBuildID = errors.New("no GNU build-id note")
 // the guest says which kernel it runs), and its read-only data must lie where the kernel will write-protect it. An error
 // means that the file is no ELF file that could be judged.
 func Prove(path string, w Want) ([]Proof, error) {
-	f, err := elf.Open(path)
+	f, err := openELF(path)
 	if err != nil {
-		return nil, fmt.Errorf("prove %s: %w", path, err)
+		return nil, fmt.Errorf("prove: %w", err)
 	}
-	defer f.Close()
-	symbols, err := f.Symbols()
+	defer f.close()
+	symbols, err := f.syms()
 	if err != nil {
-		return nil, fmt.Errorf("prove %s: symbol table: %w", path, err)
+		return nil, fmt.Errorf("prove: %w", err)
 	}
 	value := make(map[string]uint64, len(symbols))
 	for _, s := range symbols {
@@ -52,7 +52,7 @@ func Prove(path string, w Want) ([]Proof, error) {
 			value[s.Name] = s.Value
 		}
 	}
-	proofs := []Proof{machine(f, w), buildID(f), rodata(f, value)}
+	proofs := []Proof{machine(f.File, w), buildID(f.File), rodata(f.File, value)}
 	for _, name := range w.Present {
 		_, ok := value[name]
 		proofs = append(proofs, Proof{"symbol " + name, ok, found(ok) + ", wanted"})
@@ -82,12 +82,12 @@ func machine(f *elf.File, w Want) Proof {
 
 // BuildID returns the GNU build-id of the ELF file at path, in hex.
 func BuildID(path string) (string, error) {
-	f, err := elf.Open(path)
+	f, err := openELF(path)
 	if err != nil {
-		return "", fmt.Errorf("build-id of %s: %w", path, err)
+		return "", fmt.Errorf("build-id: %w", err)
 	}
-	defer f.Close()
-	id, err := readBuildID(f)
+	defer f.close()
+	id, err := readBuildID(f.File)
 	if err != nil {
 		return "", fmt.Errorf("build-id of %s: %w", path, err)
 	}
