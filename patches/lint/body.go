@@ -41,7 +41,7 @@ func bodyEmpty(p *pass, m *Message) {
 
 var (
 	statForm   = regexp.MustCompile(`^ \S.* \| +([0-9]+|Bin)\b|^ [0-9]+ files? changed`)
-	pathForm   = regexp.MustCompile(`^\s*(?:[\w.+-]*/)+[\w.+-]+:|^\s*[\w.+-]+\.[chS]:[0-9]+`)
+	pathForm   = regexp.MustCompile(`^\s*(?:[\w.+-]*/)+[\w.+-]+:|^\s*[\w.+-]+\.[chS]:[0-9]+|^\s*(In file included )?from \S+:[0-9]+`)
 	longTag    = regexp.MustCompile(`(?i)^\s*(fixes|link|closes|buglink|lore|change-id|base-commit|prerequisite-patch-id|[a-z-]+-by|cc)\s*:`)
 	dumpForm   = regexp.MustCompile(`^\s*(WARNING|BUG|INFO|Oops|Kernel panic|general protection fault)\b.*:|^\s*\[\s*[0-9]+\.[0-9]{3,6}\s*\]|^\s*\[<[0-9a-fA-F]{8,}>\]|^(\s+\w+:\s+[0-9a-fA-F]+){3}|^\s*#[0-9]+\s*\[[0-9a-fA-F]+\]|^\s*(Call [Tt]race|RIP|Code|Modules linked in):`)
 	rangeForm  = regexp.MustCompile(`(?i)^(range|inter)-?diff\b.*:?\s*$`)

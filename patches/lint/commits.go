@@ -31,6 +31,7 @@ type reference struct {
 	line  int
 	id    string
 	title string // "" where none follows
+	bare  bool   // the title is not in parentheses
 	short bool   // less than 12 digits
 }
 
@@ -38,7 +39,9 @@ var (
 	refForm = regexp.MustCompile(`(?i)\bcommits?\s+([0-9a-f]{5,40})\b`)
 	// exemptRef are the forms that git itself writes, and those of the stable trees.
 	exemptRef  = regexp.MustCompile(`(?i)^\s*(\(cherry picked from commit|This reverts commit|\[ ?upstream commit|commit [0-9a-f]{40} upstream)`)
-	afterRef   = regexp.MustCompile(`^,?\s*\(?\s*"((?:[^"]|"[^)])*)"\s*\)?`)
+	beforeRef  = regexp.MustCompile(`(?i)\brevert(s|ed|ing)?\s+$`)
+	upstream   = regexp.MustCompile(`(?i)^\W{0,2}\s+upstream\b`)
+	afterRef   = regexp.MustCompile(`^,?\s*(\(?)\s*"((?:[^"]|"[^)])*)"\s*\)?`)
 	digitsForm = regexp.MustCompile(`[0-9]`)
 )
 
@@ -61,9 +64,13 @@ func (m *Message) references() []reference {
 		if len(id) < 40 && !digitsForm.MatchString(id) {
 			continue // a word, such as "commit added"
 		}
+		if beforeRef.MatchString(s[max(0, at[0]-12):at[0]]) || upstream.MatchString(s[at[3]:]) {
+			continue // the forms of git revert and of the stable trees, in the middle of a line
+		}
 		r := reference{line: numbers[sort.SearchInts(starts, at[0]+1)-1], id: strings.ToLower(id), short: len(id) < 12}
 		if a := afterRef.FindStringSubmatch(s[at[3]:min(len(s), at[3]+300)]); a != nil {
-			r.title = strings.Join(strings.Fields(a[1]), " ")
+			r.bare = a[1] == ""
+			r.title = strings.Join(strings.Fields(a[2]), " ")
 		}
 		out = append(out, r)
 	}
@@ -72,12 +79,20 @@ func (m *Message) references() []reference {
 
 func commitReference(p *pass, m *Message) {
 	named := map[string]bool{}
+	for _, t := range m.tags("Fixes") {
+		if g := fixesGood.FindStringSubmatch(t.Key + ": " + t.Value); g != nil {
+			named[g[1][:12]] = true
+		}
+	}
 	for _, r := range m.references() {
 		switch {
 		case r.short:
 			p.find(m, r.line, `commit %s: write 12 digits and the title: commit 0123456789ab ("subsystem: title"); git config core.abbrev 12`, r.id)
 		case r.title == "" && !named[r.id[:12]]:
 			p.find(m, r.line, `commit %s: write its title behind it: commit %.12s ("subsystem: title")`, r.id, r.id)
+		}
+		if r.bare && !r.short {
+			p.warnf(m, r.line, `commit %.12s: put its title in parentheses: ("subsystem: title")`, r.id)
 		}
 		if len(r.id) >= 12 && r.title != "" {
 			named[r.id[:12]] = true

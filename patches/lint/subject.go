@@ -145,6 +145,9 @@ func subjectSubsystem(p *pass, m *Message) {
 }
 
 func subjectLength(p *pass, m *Message) {
+	if strings.HasPrefix(m.Subject.Summary, `Revert "`) {
+		return // git makes it, of a summary that was short enough
+	}
 	if n := columns(m.Subject.Summary); n > 75 {
 		p.find(m, m.Subject.Line, "the summary has %d columns; make it 75 at most, without the [PATCH]", n)
 	}
