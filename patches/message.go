@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -156,8 +157,10 @@ func decode(v string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", fmt.Errorf("%q is not UTF-8 once decoded", shorten(v))
 	}
-	if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }); i >= 0 {
-		return "", fmt.Errorf("%q: control character 0x%02x", shorten(v), s[i])
+	// What moves the cursor, or turns the order of the letters around, has no place in a subject or a name.
+	if i := strings.IndexFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\t' || unicode.Is(unicode.Bidi_Control, r) }); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(s[i:])
+		return "", fmt.Errorf("%q: control character 0x%02x", shorten(v), r)
 	}
 	return s, nil
 }

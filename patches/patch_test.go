@@ -178,6 +178,8 @@ var badPatches = map[string]struct{ old, new, want string }{
 	"Date before 1970":    {"2026", "1926", `x.patch:3: "Sat, 21 Nov 1926 10:00:00 +0000" is before 1970`},
 	"two Subjects":        {"Subject: [PATCH] words\n", "Subject: a\nSubject: b\n", `x.patch:5: second subject:`},
 	"unknown charset":     {"[PATCH] words", "=?klingon?q?a?=", `x.patch:4: "=?klingon?q?a?=": mime: unhandled charset`},
+	"C1 in subject":       {"[PATCH] words", "=?UTF-8?q?a=C2=9B2J?=", `x.patch:4: "=?UTF-8?q?a=C2=9B2J?=": control character 0x9b`},
+	"order of letters":    {"[PATCH] words", "=?UTF-8?q?a=E2=80=AEb?=", `x.patch:4: "=?UTF-8?q?a=E2=80=AEb?=": control character 0x202e`},
 	"newline in subject":  {"[PATCH] words", "=?UTF-8?q?a=0Ab?=", `x.patch:4: "=?UTF-8?q?a=0Ab?=": control character`},
 	"no header line":      {"Subject: [PATCH] words\n", "Subject: [PATCH] words\nwords\n", `x.patch:5: not a header line: "words"`},
 	"quoted-printable":    {"Subject: ", "Content-Transfer-Encoding: quoted-printable\nSubject: ", `x.patch:4: body is encoded (quoted-printable), refused`},

@@ -115,6 +115,7 @@ func (r *renderer) checkHeaders() (err error) {
 		}
 	}
 	for what, text := range map[string]string{"the series' id": s.ID, "the prefix": s.Prefix, "the cover letter's subject": s.Cover.Subject,
+		"the change-id": s.ChangeID, "the prerequisites": strings.Join(s.Prerequisites, ""),
 		"the version": r.Version, "the previous thread": r.Previous, "the base": r.Base.Spec + r.Base.Version + r.Base.Hash + r.Base.Commit} {
 		if err := checkText(what, text); err != nil {
 			return err

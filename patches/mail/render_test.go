@@ -258,6 +258,79 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// Any edit of a patch, be it a letter of its message, makes the figures those of other patches.
+func TestStaleByAnyEdit(t *testing.T) {
+	s := trial(t)
+	run := record(s)
+	raw := s.Patches[1].Raw
+	edits := 0
+	for i, c := range raw {
+		if c < 'a' || c > 'z' || i%7 != 0 {
+			continue
+		}
+		edited := bytes.Clone(raw)
+		edited[i] ^= 0x20
+		p := *s.Patches[1]
+		p.Raw = edited
+		s.Patches[1] = &p
+		var stale *mail.StaleError
+		if _, err := mail.Render(mail.Options{Series: s, Run: run}); !errors.As(err, &stale) {
+			t.Fatalf("byte %d of the patch changed: %v, want a StaleError", i, err)
+		}
+		edits++
+	}
+	if edits < 20 {
+		t.Errorf("%d edits, want at least 20", edits)
+	}
+}
+
+// What has a place in the cover letter stands there, and not again at its end.
+func TestPlaces(t *testing.T) {
+	s := trial(t)
+	s.Cover.Body = "First:\n\n{{diffstat}}\n\nthen {{\"{{\"}}\n\n{{verdicts}}\n\n{{changes}}\n\nlast.\n"
+	s.Changes = []patches.Changes{{Revision: 2, Series: []string{"a change"}}}
+	s.ChangeID = "20260102-x-0123456789ab"
+	s.Prerequisites = []string{strings.Repeat("ab", 20), strings.Repeat("cd", 20)}
+	s.Base = "git:/linux#" + strings.Repeat("12", 20)
+	body := render(t, mail.Options{Series: s, Revision: 2, Run: nil, AllowMissing: true, RangeDiff: "1:  aaaaaaa = 1:  bbbbbbb audit: change 1\n", RangeDiffOf: 1}).Messages[0].Body
+	at := 0
+	for _, want := range []string{"First:\n\n kernel/audit.c | ", " 1 file changed", "\n\nthen {{\n\n(not measured: verdicts)\n\nChanges in v2:\n- a change\n\nlast.\n\nSeries Rig (2):\n",
+		"\n\nRange-diff against v1:\n1:  aaaaaaa = 1:  bbbbbbb audit: change 1\n\nbase-commit: 1212", "\nprerequisite-patch-id: abab", "\nprerequisite-patch-id: cdcd",
+		"\nchange-id: 20260102-x-0123456789ab\n-- \n"} {
+		i := strings.Index(body[at:], want)
+		if i < 0 {
+			t.Fatalf("not there, or not in its place: %q in\n%s", want, body)
+		}
+		at += i + len(want) - 1
+	}
+	if strings.Count(body, "1 file changed") != 1 || strings.Count(body, "Changes in v2") != 1 {
+		t.Errorf("a part is there twice:\n%s", body)
+	}
+}
+
+// The change log is merged in the cover letter, and each patch has its own, the newest first.
+func TestChangeLog(t *testing.T) {
+	s := trial(t)
+	s.Changes = []patches.Changes{
+		{Revision: 1, Series: []string{"first posting"}},
+		{Revision: 2, Series: []string{"rebase"}, Patches: map[int][]string{1: {"rename f()", "Rebase."}, 2: {"rename f()", "add a test"}}},
+		{Revision: 4, Series: []string{"reword"}, Patches: map[int][]string{2: {"mend it"}}},
+	}
+	th := render(t, mail.Options{Series: s, Revision: 4})
+	for n, want := range []string{
+		"Changes in v4:\n- reword\n- patch 2: mend it\n\nChanges in v2:\n- rebase\n- patches 1, 2: rename f()\n- patch 2: add a test\n\nSeries Rig",
+		"---\nA remark.\n\n(no changes since v2)\n\nChanges in v2:\n- rename f()\n- Rebase.\n\n kernel/audit.c |",
+		"---\nA remark.\n\nChanges in v4:\n- mend it\n\nChanges in v2:\n- rename f()\n- add a test\n\n kernel/audit.c |",
+	} {
+		if body := th.Messages[n].Body; !strings.Contains(body, want) {
+			t.Errorf("message %d: not there: %q in\n%s", n, want, body)
+		}
+	}
+	if body := render(t, mail.Options{Series: s, Revision: 1}).Messages[1].Body; strings.Contains(body, "changes since") {
+		t.Errorf("a first posting has a change log:\n%s", body)
+	}
+}
+
 // Nothing that a series or a patch says adds a header, a recipient or a message.
 func TestInjection(t *testing.T) {
 	for name, spoil := range map[string]func(*patches.Series, *mail.Options){
@@ -289,6 +362,14 @@ func TestInjection(t *testing.T) {
 		"body charset": func(s *patches.Series, o *mail.Options) { s.Patches[0].Body = "a\xffb\n" },
 		"body diff":    func(s *patches.Series, o *mail.Options) { s.Patches[0].Body = "a\ndiff --git a/x b/x\n" },
 		"body dashes":  func(s *patches.Series, o *mail.Options) { s.Patches[0].Body = "a\n---\nlost\n" },
+		"escape":       func(s *patches.Series, o *mail.Options) { s.Patches[0].Subject = "x\u009b2J" },
+		"bidi":         func(s *patches.Series, o *mail.Options) { s.Patches[0].Author.Name = "x\u202ey" },
+		"change-id":    func(s *patches.Series, o *mail.Options) { s.ChangeID = "x\n-- \n" },
+		"prerequisite": func(s *patches.Series, o *mail.Options) { s.Prerequisites = []string{"x\n-- \n"} },
+		"range-diff": func(s *patches.Series, o *mail.Options) {
+			o.RangeDiff, o.RangeDiffOf = "1: a = 1: b\ndiff --git a/x b/x\n", 1
+		},
+		"range escape": func(s *patches.Series, o *mail.Options) { o.RangeDiff, o.RangeDiffOf = "1: a = 1: b \x1b[2J\n", 1 },
 		"no patches":   func(s *patches.Series, o *mail.Options) { s.Patches = nil },
 	} {
 		s := trial(t)
