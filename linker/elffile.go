@@ -47,12 +47,15 @@ func openELF(path string) (*elfFile, error) {
 // bitcode is how LLVM's object files begin when they are not ELF ones.
 const bitcode = "BC\xc0\xde"
 
+// errBitcode is no fault of the file; its sections do not exist yet.
+var errBitcode = errors.New("LLVM bitcode, not ELF: what becomes of it is decided when it is linked")
+
 func readELF(path string, r io.ReaderAt, size int64) (*elfFile, error) {
 	var head [4]byte
 	n, _ := r.ReadAt(head[:], 0)
 	switch {
 	case string(head[:n]) == bitcode:
-		return nil, fmt.Errorf("%s: LLVM bitcode, not ELF: what becomes of it is decided when it is linked", path)
+		return nil, fmt.Errorf("%s: %w", path, errBitcode)
 	case string(head[:n]) != elf.ELFMAG:
 		return nil, fmt.Errorf("%s: not an ELF file", path)
 	}

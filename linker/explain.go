@@ -54,11 +54,15 @@ type Section struct {
 	Count int    `json:"count"` // how many of the name there are; an object file may have several, which are taken as one
 }
 
-// Bounds are those of the kernel's read-only data, the symbols __start_rodata and __end_rodata.
+// Bounds are those of what mark_rodata_ro() protects: the kernel's read-only data, from __start_rodata to __end_rodata,
+// and its code, from _stext to _etext.
 type Bounds struct {
-	Start  uint64 `json:"start"`
-	End    uint64 `json:"end"`
-	Within bool   `json:"within"` // the whole section lies in [Start, End)
+	Start     uint64 `json:"start"`
+	End       uint64 `json:"end"`
+	Within    bool   `json:"within"`               // the whole section lies in [Start, End)
+	TextStart uint64 `json:"text_start,omitempty"` // 0 where the file has no such symbols
+	TextEnd   uint64 `json:"text_end,omitempty"`
+	Text      bool   `json:"text,omitempty"` // the whole section lies in [TextStart, TextEnd)
 }
 
 // A Segment is a program header whose memory takes the section in.
@@ -146,6 +150,7 @@ func (e *elfFile) explain(section string) (*Explanation, error) {
 	if bounds != nil {
 		end := x.Section.Addr + x.Section.Size
 		bounds.Within = bounds.Start <= x.Section.Addr && end <= bounds.End
+		bounds.Text = bounds.TextStart <= x.Section.Addr && end <= bounds.TextEnd
 	}
 	x.Segments = e.segments(found[0])
 	return x, nil
@@ -174,7 +179,19 @@ func (e *elfFile) kind() (string, *Bounds, error) {
 	if !okStart || !okEnd {
 		return kindLinked, nil, nil
 	}
-	return kindVmlinux, &Bounds{Start: start, End: end}, nil
+	b := &Bounds{Start: start, End: end}
+	stext, okStart, err := e.symbol("_stext")
+	if err != nil {
+		return "", nil, err
+	}
+	etext, okEnd, err := e.symbol("_etext")
+	if err != nil {
+		return "", nil, err
+	}
+	if okStart && okEnd {
+		b.TextStart, b.TextEnd = stext, etext
+	}
+	return kindVmlinux, b, nil
 }
 
 // segments finds the program headers that take a section in.
@@ -261,7 +278,11 @@ func (x *Explanation) place(why func(string, ...any)) {
 	caveat := func(text string) { x.Caveats = append(x.Caveats, text) }
 	switch x.Kind {
 	case kindVmlinux:
-		if !x.Bounds.Within {
+		if x.Bounds.Text {
+			if x.Verdict == ReadOnly {
+				why("no SHF_WRITE (%s), and within _stext.._etext: it is protected with the kernel's code", x.Section.Flags)
+			}
+		} else if !x.Bounds.Within {
 			x.Verdict = Writable
 			why("it lies at %#x-%#x, outside of __start_rodata..__end_rodata %#x-%#x, which is what mark_rodata_ro() protects",
 				x.Section.Addr, x.Section.Addr+x.Section.Size, x.Bounds.Start, x.Bounds.End)

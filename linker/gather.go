@@ -5,6 +5,7 @@ package linker
 import (
 	"context"
 	"debug/elf"
+	"errors"
 	"path/filepath"
 	"strings"
 )
@@ -47,7 +48,12 @@ func (x *Explanation) gather(ctx context.Context, e *elfFile, l *link) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := x.object(o, l, defined); err != nil {
+		err := x.object(o, l, defined)
+		if errors.Is(err, errBitcode) { // CONFIG_LTO_CLANG
+			x.Inputs, x.InputsBytes, x.InputsAbsent = []Input{}, 0, err.Error()
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}

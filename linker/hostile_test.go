@@ -93,6 +93,7 @@ func table(f elf.SectionFlag) fakeSection {
 
 var (
 	bounds = []fakeSymbol{{"__start_rodata", 0x1000}, {"__end_rodata", 0x2000}}
+	text   = []fakeSymbol{{"__start_rodata", 0x8000}, {"__end_rodata", 0x9000}, {"_stext", 0x1000}, {"_etext", 0x2000}}
 	alloc  = elf.SHF_ALLOC
 	write  = elf.SHF_ALLOC | elf.SHF_WRITE
 )
@@ -128,6 +129,9 @@ func TestVerdicts(t *testing.T) {
 			{name: ".sly", typ: elf.SHT_NOBITS, flags: write, addr: 0xfff, size: 2}}, bounds), Writable, "section .sly (WA) lies over it"},
 		{"a writable section behind it", fakeELF(le, elf.ET_EXEC, []fakeSection{table(alloc),
 			{name: ".data", typ: elf.SHT_NOBITS, flags: write, addr: 0x1040, size: 2}}, bounds), ReadOnly, "no SHF_WRITE"},
+		{"in the kernel's code", fakeELF(le, elf.ET_EXEC, []fakeSection{table(alloc)}, text), ReadOnly, "within _stext.._etext"},
+		{"in the kernel's code, writable", fakeELF(le, elf.ET_EXEC, []fakeSection{table(write)}, text), Writable, "SHF_WRITE (WA)"},
+		{"half in the kernel's code", fakeELF(le, elf.ET_EXEC, []fakeSection{table(alloc)}, append(text[:3:3], fakeSymbol{"_etext", 0x103f})), Writable, "outside of"},
 		{"object of two sections", fakeELF(le, elf.ET_REL, []fakeSection{table(alloc), table(write)}, bounds), Writable, "SHF_WRITE (WA)"},
 		{"module", fakeELF(le, elf.ET_REL, []fakeSection{table(alloc), {name: ".gnu.linkonce.this_module", typ: elf.SHT_PROGBITS, flags: write, data: make([]byte, 8)}}, bounds), ReadOnly, "MOD_RODATA"},
 	} {

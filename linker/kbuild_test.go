@@ -183,6 +183,20 @@ func TestOtherBuild(t *testing.T) {
 			}
 		}
 	}
+	more := filepath.Join(dir, "kernel/more.o")
+	object, err := os.ReadFile(more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(more, []byte(bitcode+"..."), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if x := explainKernel(t, dir, Inputs{Dir: dir}); !strings.Contains(x.InputsAbsent, "kernel/more.o: LLVM bitcode") || len(x.Inputs) > 0 {
+		t.Errorf("with bitcode inputs are absent because %q, and %d are there", x.InputsAbsent, len(x.Inputs))
+	}
+	if err := os.WriteFile(more, object, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Truncate(filepath.Join(dir, "kernel/walk.o"), 500); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +243,10 @@ func TestModule(t *testing.T) {
 	}
 	do("ld", "-r", "-o", "samples/tw/tw.o", "samples/tw/a.o", "samples/tw/b.o")
 	do("ld", "-r", "--build-id=sha1", "-T", "scripts/module.lds", "-o", "samples/tw/tw.ko", "samples/tw/tw.o", "samples/tw/tw.mod.o")
-	ko := filepath.Join(dir, "samples/tw/tw.ko")
+	// Where the cache of builds keeps it: the folder knows the end of its path.
+	do("mkdir", "-p", "kept/modules/samples/tw")
+	do("cp", "samples/tw/tw.ko", "kept/modules/samples/tw/tw.ko")
+	ko := filepath.Join(dir, "kept/modules/samples/tw/tw.ko")
 	for section, want := range map[string]Verdict{".task_watchers.init": ReadOnly, ".task_watchers.exit": Writable} {
 		x, err := Explain(context.Background(), ko, section, Inputs{Dir: dir})
 		if err != nil {

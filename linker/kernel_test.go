@@ -13,9 +13,9 @@ import (
 // TestRealKernels judges kernels as they are built: what docs/linker.md says of them.
 func TestRealKernels(t *testing.T) {
 	for arch, want := range map[string]map[string]Verdict{
-		"amd64":   {".rodata": Writable, "__modver": Writable, "__param": ReadOnly, ".pci_fixup": ReadOnly, "__ex_table": ReadOnly, ".data": Writable, ".init.data": Writable},
-		"ppc64":   {".rodata": Writable, "__modver": Writable, "__param": Writable, "__ex_table": ReadOnly, ".data": Writable, ".init.data": Writable},
-		"ppc64le": {".rodata": Writable, "__modver": Writable, "__param": Writable, "__ex_table": ReadOnly, ".data": Writable, ".init.data": Writable},
+		"amd64":   {".rodata": Writable, "__modver": Writable, "__param": ReadOnly, ".pci_fixup": ReadOnly, "__ex_table": ReadOnly, ".data": Writable, ".init.data": Writable, ".text": ReadOnly},
+		"ppc64":   {".rodata": Writable, ".pci_fixup": Writable, "__modver": Writable, "__param": Writable, "__ex_table": ReadOnly, ".data": Writable, ".init.data": Writable, ".text": ReadOnly},
+		"ppc64le": {".rodata": Writable, ".pci_fixup": Writable, "__modver": Writable, "__param": Writable, "__ex_table": ReadOnly, ".data": Writable, ".init.data": Writable, ".text": ReadOnly},
 	} {
 		t.Run(arch, func(t *testing.T) {
 			image := need.Kernel(t, arch)

@@ -29,11 +29,14 @@ func (x *Explanation) WriteText(w io.Writer) error {
 	}
 	b.WriteByte('\n')
 	if x.Bounds != nil {
-		in := "within"
-		if !x.Bounds.Within {
-			in = "outside of"
+		switch {
+		case x.Bounds.Within:
+			fmt.Fprintf(&b, "bounds    within __start_rodata..__end_rodata %#x-%#x\n", x.Bounds.Start, x.Bounds.End)
+		case x.Bounds.Text:
+			fmt.Fprintf(&b, "bounds    within _stext.._etext %#x-%#x\n", x.Bounds.TextStart, x.Bounds.TextEnd)
+		default:
+			fmt.Fprintf(&b, "bounds    outside of __start_rodata..__end_rodata %#x-%#x\n", x.Bounds.Start, x.Bounds.End)
 		}
-		fmt.Fprintf(&b, "bounds    %s __start_rodata..__end_rodata %#x-%#x\n", in, x.Bounds.Start, x.Bounds.End)
 	}
 	for _, p := range x.Segments {
 		fmt.Fprintf(&b, "segment   %s %s %#x-%#x; proves %s\n", p.Type, p.Flags, p.Addr, p.Addr+p.Size, p.Proves)

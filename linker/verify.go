@@ -30,7 +30,11 @@ func (x *Explanation) Proofs() []Proof {
 	if x.Bounds != nil {
 		p := Proof{Name: name + ": bounds", Pass: x.Bounds.Within,
 			Detail: fmt.Sprintf("%#x-%#x within %#x-%#x", x.Section.Addr, x.Section.Addr+x.Section.Size, x.Bounds.Start, x.Bounds.End)}
-		if !p.Pass {
+		switch {
+		case x.Bounds.Text:
+			p.Pass = true
+			p.Detail = fmt.Sprintf("%#x-%#x within the kernel's code, %#x-%#x", x.Section.Addr, x.Section.Addr+x.Section.Size, x.Bounds.TextStart, x.Bounds.TextEnd)
+		case !p.Pass:
 			p.Detail = strings.Replace(p.Detail, "within", "lies outside of", 1)
 		}
 		proofs = append(proofs, p)

@@ -16,7 +16,7 @@ import (
 )
 
 // sectionsFormat is raised when an explanation says something else of the same files.
-const sectionsFormat = "sections 1"
+const sectionsFormat = "sections 2"
 
 // targets is what make has to build beside vmlinux: modules, where a cell's proofs look at one.
 func (s *session) targets(c *cell) []string {
