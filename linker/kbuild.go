@@ -178,7 +178,7 @@ func (in Inputs) moduleName(e *elfFile) (string, error) {
 	parts := strings.Split(abs, "/")
 	for i := 1; i < len(parts); i++ {
 		name := filepath.Join(parts[i:]...)
-		if _, err := os.Stat(filepath.Join(in.Dir, name)); err == nil {
+		if _, err := os.Stat(filepath.Join(in.Dir, strings.TrimSuffix(name, ".ko")+".mod")); err == nil {
 			return name, in.same(e, name)
 		}
 	}
