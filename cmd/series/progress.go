@@ -44,9 +44,13 @@ func newProgress(out io.Writer, quiet bool) *progress {
 		p.out = io.Discard
 	}
 	if f, ok := out.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
-		p.live = mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithWidth(20))
+		p.live = newLive(f)
 	}
 	return p
+}
+
+func newLive(out io.Writer, more ...mpb.ContainerOption) *mpb.Progress {
+	return mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(out), mpb.WithRefreshRate(120 * time.Millisecond), mpb.WithWidth(20)}, more...)...)
 }
 
 // wait lets the live view draw its last state. No stage may begin afterwards.
@@ -74,6 +78,7 @@ type stage struct {
 	name   string
 	began  time.Time
 	bar    *mpb.Bar
+	cells  int64
 	mu     sync.Mutex
 	active []string // cells under way, in the order in which they began
 	result string
@@ -81,9 +86,9 @@ type stage struct {
 
 // stage begins a stage of so many cells.
 func (p *progress) stage(name string, cells int) *stage {
-	s := &stage{p: p, name: name, began: time.Now()}
+	s := &stage{p: p, name: name, began: time.Now(), cells: int64(max(cells, 1))}
 	if p.live != nil {
-		s.bar = p.live.New(int64(max(cells, 1)), mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
+		s.bar = p.live.New(s.cells, mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
 			mpb.PrependDecorators(
 				decor.Name(fmt.Sprintf("%-8s", name)),
 				decor.CountersNoUnit("%2d/%-2d "),
@@ -149,7 +154,7 @@ func (s *stage) end(format string, args ...any) {
 	s.result = text
 	s.mu.Unlock()
 	if s.bar != nil {
-		s.bar.SetTotal(-1, true)
+		s.bar.SetCurrent(s.cells) // also where not every cell was begun; wait waits for bars that are not full
 		return
 	}
 	s.p.note("%-7s %s (%s)", s.name, text, short(took))
