@@ -49,7 +49,7 @@ func (m *Message) Hash() string {
 // Limits on a message: what servers and lists take at most.
 const (
 	maxLine       = 998 // bytes, without the line's end (RFC 5321, section 4.5.3.1.6, less the CR LF)
-	maxRecipients = 100 // which every server has to take (section 4.5.3.1.8)
+	maxRecipients = 500 // a server has to take 100 (section 4.5.3.1.8), and most take some hundreds
 )
 
 var idForm = regexp.MustCompile(`^[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.\-\[\]:]+$`)
@@ -123,7 +123,7 @@ func freeze(p *mail.Message, o FreezeOptions) (*Message, error) {
 	case len(m.Rcpt) == 0:
 		return nil, errors.New("it has no recipient")
 	case len(m.Rcpt) > maxRecipients:
-		return nil, fmt.Errorf("it has %d recipients; a server need not take more than %d", len(m.Rcpt), maxRecipients)
+		return nil, fmt.Errorf("it has %d recipients, and %d are the limit", len(m.Rcpt), maxRecipients)
 	}
 	m.Data, err = wire(raw)
 	return m, err
@@ -222,7 +222,11 @@ func addRecipients(raw []byte, field string, have, more []netmail.Address) ([]by
 		}
 		if !has(have, a) {
 			have = append(slices.Clone(have), a)
-			text = append(text, a.String())
+			if one := a.String(); a.Name != "" {
+				text = append(text, one)
+			} else {
+				text = append(text, a.Address)
+			}
 		}
 	}
 	if len(text) == 0 {
