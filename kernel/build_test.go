@@ -462,3 +462,25 @@ func TestBuildTogether(t *testing.T) {
 		t.Errorf("make was called %d times, want 3", n)
 	}
 }
+
+// Known runs nothing, whatever the answer is.
+func TestBuildKnown(t *testing.T) {
+	fakeTools(t)
+	b, j := fakeBuilder(t)
+	known := func(want bool) {
+		t.Helper()
+		n := calls(t, b)
+		if ok, err := b.Known(t.Context(), j); ok != want || err != nil || calls(t, b) != n {
+			t.Errorf("Known = %v, %v, want %v; make was called %d times", ok, err, want, calls(t, b)-n)
+		}
+	}
+	known(false)
+	build(t, b, j)
+	known(true)
+	j.Files = overlay("kernel/fork.c", "int fork2;\n") // configured, not built
+	known(false)
+	j.Arch = Arch{}
+	if _, err := b.Known(t.Context(), j); err == nil {
+		t.Error("Known of a job without an architecture: no error")
+	}
+}

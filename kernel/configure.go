@@ -32,16 +32,11 @@ func (b *Builder) Configure(ctx context.Context, j Job) (*Config, error) {
 	if err := j.check(); err != nil {
 		return nil, err
 	}
-	tc, err := b.Store.Toolchain(ctx, j.Arch)
-	if err != nil {
-		return nil, err
-	}
-	files, err := j.overlay()
-	if err != nil {
-		return nil, err
-	}
 	merged := kconfig.Merge(j.Fragments...)
-	key := cache.KeyOf("config 1", j.Source.Hash, hashFiles(files, maybeKconfig), j.Arch.Name, string(merged.Bytes()), tc.ID)
+	key, tc, err := b.configKey(ctx, j, merged)
+	if err != nil {
+		return nil, err
+	}
 	dir, cached, err := b.Store.Cache.Fill(ctx, "config", key, func(ctx context.Context, dir string) error {
 		return b.configure(ctx, j, merged, tc, dir)
 	})
@@ -58,6 +53,38 @@ func (b *Builder) Configure(ctx context.Context, j Job) (*Config, error) {
 		fmt.Sscan(string(text), &c.Seconds)
 	}
 	return c, nil
+}
+
+// configKey names what a configuration is made from.
+func (b *Builder) configKey(ctx context.Context, j Job, merged *kconfig.Fragment) (key string, tc *Toolchain, err error) {
+	if tc, err = b.Store.Toolchain(ctx, j.Arch); err != nil {
+		return "", nil, err
+	}
+	files, err := j.overlay()
+	if err != nil {
+		return "", nil, err
+	}
+	return cache.KeyOf("config 1", j.Source.Hash, hashFiles(files, maybeKconfig), j.Arch.Name, string(merged.Bytes()), tc.ID), tc, nil
+}
+
+// Known tells whether the job has been built, without running anything: Build returns at once then.
+func (b *Builder) Known(ctx context.Context, j Job) (bool, error) {
+	if err := j.check(); err != nil {
+		return false, err
+	}
+	key, _, err := b.configKey(ctx, j, kconfig.Merge(j.Fragments...))
+	if err != nil {
+		return false, err
+	}
+	if _, ok := b.Store.Cache.Get("config", key); !ok {
+		return false, nil
+	}
+	spec, err := b.Spec(ctx, j)
+	if err != nil {
+		return false, err
+	}
+	_, ok := b.Cached(spec)
+	return ok, nil
 }
 
 func (b *Builder) configure(ctx context.Context, j Job, merged *kconfig.Fragment, tc *Toolchain, dir string) error {
