@@ -40,10 +40,14 @@ func (s *session) prove(ctx context.Context, c *cell) error {
 		if sec.Module != "" {
 			image = filepath.Join(filepath.Dir(image), "modules", sec.Module)
 		}
+		if _, err := os.Stat(image); err != nil { // a module that the configuration does not build
+			c.sections = append(c.sections, linker.Proof{Name: "section " + sec.Name + ": flags", Detail: err.Error()})
+			continue
+		}
 		x, err := s.explain(ctx, c, sec, image)
 		var none *linker.NoSectionError
 		switch {
-		case errors.As(err, &none), errors.Is(err, os.ErrNotExist):
+		case errors.As(err, &none):
 			c.sections = append(c.sections, linker.Proof{Name: "section " + sec.Name + ": flags", Detail: err.Error()})
 		case err != nil:
 			return err
