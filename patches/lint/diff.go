@@ -36,14 +36,22 @@ func (m *Message) readDiff() {
 		m.Files = append(m.Files, File{Line: line})
 		cur = &m.Files[len(m.Files)-1]
 	}
-	git := false
+	// What follows the last line that begins something is no diff any more. git apply goes on behind a signature, so that
+	// alone does not end the diff.
+	last := 0
+	for i, l := range m.Diff {
+		if isDiffStart(l.Text) || strings.HasPrefix(l.Text, "@@ ") || l.Text == "GIT binary patch" {
+			last = i
+		}
+	}
+	git, binary := false, false
 	for i := 0; i < len(m.Diff); i++ {
 		l := m.Diff[i]
 		t := l.Text
 		switch {
 		case strings.HasPrefix(t, "diff --git "):
 			begin(l.No)
-			git = true
+			git, binary = true, false
 			cur.Old, cur.New = gitNames(t)
 		case strings.HasPrefix(t, "--- ") && i+1 < len(m.Diff) && strings.HasPrefix(m.Diff[i+1].Text, "+++ "):
 			if !git || cur == nil {
@@ -69,26 +77,14 @@ func (m *Message) readDiff() {
 				m.Flaws = append(m.Flaws, Flaw{l.No, "the hunk does not fit its header: its lines were wrapped, cut or edited on the way; send it with git send-email"})
 			}
 			i = next - 1
-		case t == "-- " || t == "--":
+		case t == "GIT binary patch":
+			binary = true
+		case i <= last:
+		case t == "-- " || t == "--", !binary && (t == "" || baseForm.MatchString(t)):
 			m.stop = l.No
 			return
-		case m.stop == 0 && (t == "" || baseForm.MatchString(t)):
-			if cur != nil && onlyTail(m.Diff[i:]) {
-				m.stop = l.No
-				return
-			}
 		}
 	}
-}
-
-// onlyTail tells whether no more diff follows.
-func onlyTail(lines []Line) bool {
-	for _, l := range lines[:min(len(lines), 20)] {
-		if isDiffStart(l.Text) || strings.HasPrefix(l.Text, "@@ ") {
-			return false
-		}
-	}
-	return true
 }
 
 // hunk reads the hunk whose header is line i, and returns the index of what follows it.

@@ -35,8 +35,9 @@ type Finding struct {
 	Message string `json:"message"` // what is wrong and what to do, in one line
 }
 
+// String is a line for a terminal.
 func (f Finding) String() string {
-	return fmt.Sprintf("%s:%d: %s: %s [%s]", f.File, f.Line, f.Level, f.Message, f.Rule)
+	return fmt.Sprintf("%s:%d: %s: %s [%s]", printable(f.File), f.Line, f.Level, f.Message, f.Rule)
 }
 
 // A Need is something that a rule cannot be judged without.

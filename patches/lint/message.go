@@ -49,9 +49,10 @@ type Message struct {
 	// Long are the lines, as they stand in the file, that have more than 998 bytes.
 	Long []int
 
-	rule  int // line of ---; 0 where there is none
-	block int // index in Text at which the last paragraph begins, which has the trailers
-	stop  int // first line of what is below the diff; 0 where there is nothing
+	log   string // what series.toml says of the changes, of a stored patch
+	rule  int    // line of ---; 0 where there is none
+	block int    // index in Text at which the last paragraph begins, which has the trailers
+	stop  int    // first line of what is below the diff; 0 where there is nothing
 }
 
 // A Line is a line of text without its end.

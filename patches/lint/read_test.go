@@ -171,6 +171,8 @@ func TestDigest(t *testing.T) {
 		"notes":          {"---\ndiff", "---\nA note.\n\ndiff"},
 		"author":         {"---\n" + "diff", "---\n" + "diff"},
 		"diff":           {"+new", "+newer"},
+		"second diff":    {"+new\n", "+new\n-- \n2.39.5\n\ndiff --git a/g.c b/g.c\n--- a/g.c\n+++ b/g.c\n@@ -1 +1 @@\n-old\n+new\n"},
+		"binary":         {"+new\n", "+new\ndiff --git a/g b/g\nGIT binary patch\nliteral 1\nIcmZPo000310RR91\n\nliteral 0\nHcmV?d00001\n\n"},
 		"moved sentence": {"It wraps.\n", "It wraps.\n\n"},
 	} {
 		s := strings.Replace(cover+patch, change[0], change[1], 1)
@@ -183,6 +185,9 @@ func TestDigest(t *testing.T) {
 		if digest(s) == base {
 			t.Errorf("%s: the digest is the same after a change", name)
 		}
+	}
+	if digest(cover+patch+"-- \n2.40.1\n\nbase-commit: 0123456789012345678901234567890123456789\n") != base {
+		t.Error("a signature changes the digest")
 	}
 	if s := strings.Replace(cover+patch, "From: Ann", "To: a@b.c\nMessage-Id: <1@x>\nFrom: Ann", 1); digest(s) != base {
 		t.Error("recipients and Message-Id change the digest")
@@ -279,4 +284,37 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The change log of a stored series is in series.toml.
+func TestStoredChanges(t *testing.T) {
+	s, err := patches.Load(filepath.Join("testdata", "stored"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := lint.Read("before", strings.NewReader(strings.NewReplacer("widen the counter", "widen the first counter",
+		"---\ndiff", "Reviewed-by: Rob <rob@example.org>\n---\ndiff").Replace(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for said, want := range map[string]int{"wider": 1, "dropped the Reviewed-by of patch 1, which is another now": 0} {
+		s.Changes[0].Series = []string{said}
+		ms, err := lint.FromSeries(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep, err := lint.Check(lint.Input{Messages: ms, Previous: before})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, f := range rep.Findings {
+			if f.Rule == "stale-tags" {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("changes %q: %d findings of stale-tags, want %d", said, n, want)
+		}
+	}
 }

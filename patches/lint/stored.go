@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,11 @@ func FromSeries(s *patches.Series) ([]*Message, error) {
 			return nil, &ReadError{File: p.File, Msg: fmt.Sprintf("has %d messages, want one", len(ms))}
 		}
 		m := ms[0]
+		for _, c := range s.Changes {
+			if c.Revision == s.Revision {
+				m.log = strings.Join(append(slices.Clone(c.Series), c.Patches[p.Number]...), "\n")
+			}
+		}
 		m.Subject = storedSubject(s, p.Number, numbered, m.Subject.Line, m.Subject.Summary)
 		out = append(out, m)
 	}

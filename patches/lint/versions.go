@@ -123,6 +123,7 @@ func (p *pass) changelog(m *Message) string {
 			b.WriteString(l.Text + "\n")
 		}
 	}
+	b.WriteString(m.log)
 	return b.String()
 }
 
