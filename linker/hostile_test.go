@@ -182,6 +182,10 @@ func TestRefused(t *testing.T) {
 		{"core file", ".table", fakeELF(le, elf.ET_CORE, []fakeSection{table(alloc)}, bounds), "type ET_CORE"},
 		{"escape sequences", "\x1b[31m", good, `no section "\x1b[31m"`},
 		{"hostile names", ".table", fakeELF(le, elf.ET_EXEC, []fakeSection{table(alloc), {name: "\x1b]0;" + longName, typ: elf.SHT_PROGBITS, flags: alloc, addr: 0x3000, size: 1 << 40}}, bounds), `truncated: section "\x1b]0;`},
+		{"huge count of sections", ".table", patched(good, 60, 0xff, 0xfe), "broken or truncated"},
+		{"no count of sections", ".table", patched(good, 60, 0, 0), "broken or truncated"},
+		{"section table beyond the end", ".table", patched(good, 46, 0x7f), "broken or truncated"},
+		{"names in another section", ".table", patched(good, 62, 3), "no section .table"},
 		{"compressed symbols", ".table", compressed(good), "is compressed"},
 		{"odd relocations", ".table", fakeELF(le, elf.ET_REL, []fakeSection{table(alloc), {name: ".rela.table", typ: elf.SHT_RELA, info: 1, data: make([]byte, 25)}}, bounds), "no multiple of 24"},
 		{"relocation against nothing", ".table", fakeELF(le, elf.ET_REL, []fakeSection{table(alloc), {name: ".rela.table", typ: elf.SHT_RELA, info: 1, data: bytes.Repeat([]byte{0x7f}, 24)}}, bounds), "refers to symbol"},
@@ -204,6 +208,13 @@ func TestRefused(t *testing.T) {
 	if _, err := Explain(context.Background(), t.TempDir(), ".table", Inputs{}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v, want that it is not a regular file", err)
 	}
+}
+
+// patched writes bytes into the file at an offset.
+func patched(b []byte, at int, with ...byte) []byte {
+	b = bytes.Clone(b)
+	copy(b[at:], with)
+	return b
 }
 
 // compressed sets SHF_COMPRESSED on the symbol table.
