@@ -130,6 +130,9 @@ func (p *Plain) Checkpatch(name string, output []byte) []Finding {
 // message, or was at hand to judge better.
 func (r *Report) Merge(m *Message, last int, found []Finding) {
 	for _, f := range found {
+		if f.Rule == "checkpatch:UNKNOWN_COMMIT_ID" {
+			continue // it was not given a repository, and then knows no commit; commit-exists and fixes-exists ask one
+		}
 		id := native[strings.TrimPrefix(f.Rule, "checkpatch:")]
 		judged := id == "maintainers-covered" && !slices.ContainsFunc(r.NotJudged, func(n NotJudged) bool { return n.Rule == id })
 		ours := slices.ContainsFunc(r.Findings, func(g Finding) bool {

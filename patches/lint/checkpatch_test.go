@@ -92,7 +92,7 @@ func TestMerge(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := len(rep.Findings)
-	rep.Merge(m, 0, []lint.Finding{{Rule: "checkpatch:MISSING_SIGN_OFF", File: "in"}, {Rule: "checkpatch:SPACING", File: "in"}, {Rule: "checkpatch:FILE_PATH_CHANGES", File: "in"}})
+	rep.Merge(m, 0, []lint.Finding{{Rule: "checkpatch:MISSING_SIGN_OFF", File: "in"}, {Rule: "checkpatch:SPACING", File: "in"}, {Rule: "checkpatch:UNKNOWN_COMMIT_ID", File: "in"}, {Rule: "checkpatch:FILE_PATH_CHANGES", File: "in"}})
 	var got []string
 	for _, f := range rep.Findings[n:] {
 		got = append(got, f.Rule)
