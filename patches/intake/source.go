@@ -27,6 +27,9 @@ const (
 	maxLine     = 1 << 20  // bytes
 )
 
+// maxError bounds what an error quotes of a message, in characters.
+const maxError = 500
+
 // A rawMail is a message as it stands in its source.
 type rawMail struct {
 	file string
@@ -43,6 +46,9 @@ func (r rawMail) errorf(format string, args ...any) *Error {
 		}
 		return c
 	}, strings.ToValidUTF8(strings.TrimSpace(err.Error()), "?"))
+	if long := []rune(text); len(long) > maxError {
+		text = string(long[:maxError]) + "..."
+	}
 	return &Error{File: r.file, Message: r.n, Line: r.line, Msg: text, Err: errors.Unwrap(err)}
 }
 

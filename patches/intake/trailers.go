@@ -135,7 +135,7 @@ func (l *letter) notTaken(text, value string) string {
 	}
 	end := strings.IndexByte(value, '>')
 	a, err := netmail.ParseAddress(value[:end+1])
-	if err != nil || end < 0 {
+	if err != nil || end < 0 || !strings.Contains(text, a.Address) { // with blanks in it it is none that git would see
 		return "it names nobody"
 	}
 	if rest := strings.TrimSpace(value[end+1:]); rest != "" && !strings.HasPrefix(rest, "#") && !strings.HasPrefix(rest, "[") && !strings.HasPrefix(rest, "(") {
