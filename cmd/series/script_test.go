@@ -36,6 +36,7 @@ func TestScript(t *testing.T) {
 			"appears":   cmdAppears,
 			"gone":      cmdGone,
 			"port":      cmdPort,
+			"holds":     cmdHolds,
 			// status N series ARGS... runs series and checks its exit status.
 			"status": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {

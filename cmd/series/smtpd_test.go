@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -19,6 +20,21 @@ import (
 // cmdPort makes the port in a file the one that git names for sending.
 func cmdPort(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("git", "config", "--global", "sendemail.smtpServerPort", strings.TrimSpace(ts.ReadFile(args[0]))))
+}
+
+// cmdHolds waits until a file that matches a pattern has a text in it.
+func cmdHolds(ts *testscript.TestScript, neg bool, args []string) {
+	for range 200 {
+		names, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		for _, name := range names {
+			if b, err := os.ReadFile(name); err == nil && strings.Contains(string(b), args[1]) {
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("no %s has %q after 10s", args[0], args[1])
 }
 
 // smtpdMain is the program smtpd of the scripts: smtpd DIR [STEP NTH KIND]. It writes its port and its certificate to DIR,

@@ -28,7 +28,7 @@ func (a addr) mail() mail.Address {
 	if len(name) >= 2 && name[0] == '"' && name[len(name)-1] == '"' {
 		name = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(name[1 : len(name)-1])
 	}
-	return mail.Address{Name: name, Address: a.address}
+	return mail.Address{Name: strings.Join(strings.Fields(name), " "), Address: a.address}
 }
 
 // check refuses what is no address, or could become something else in a header or on a terminal.

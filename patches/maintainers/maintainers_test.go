@@ -330,7 +330,8 @@ func FuzzParse(f *testing.F) {
 		finder := &Finder{File: file, Mailmap: m, Tree: patches.Map{path: {Data: []byte(text)}}}
 		for _, found := range [][]Recipient{finder.Paths(path, path+".yaml"), finder.Patch(&patches.Patch{Raw: []byte("+++ b/" + path + "\n+" + text)})} {
 			for _, r := range found {
-				if strings.ContainsFunc(r.Address.Name+r.Address.Address+strings.Join(r.Reasons, ""), func(c rune) bool { return c != '\t' && unprintable(c) }) {
+				if strings.ContainsFunc(r.Address.Name+r.Address.Address, unprintable) ||
+					strings.ContainsFunc(strings.Join(r.Reasons, ""), func(c rune) bool { return c != '\t' && unprintable(c) }) {
 					t.Errorf("control character in %q", r)
 				}
 				list, err := mail.ParseAddressList(r.Address.String())
