@@ -46,6 +46,7 @@ type cli struct {
 	Run    runCmd    `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
 	Boot   bootCmd   `cmd:"" help:"Boot a kernel and get a shell in the guest."`
 	Exec   execCmd   `cmd:"" help:"Run a program in a guest, for go test -exec."`
+	Status statusCmd `cmd:"" help:"Tell how far a run is, from another shell."`
 	Clean  cleanCmd  `cmd:"" help:"Delete what the work folder holds."`
 }
 
@@ -57,6 +58,8 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	log    *slog.Logger
+
+	tracker *tracker // of the verb's session; nil where it has none
 }
 
 func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -87,7 +90,9 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	}
 	a := &app{cli: &c, args: args, stdin: stdin, stdout: stdout, stderr: stderr,
 		log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
-	return k.Run(a)
+	err = k.Run(a)
+	a.tracker.close(exitCode(ctx, err), err)
+	return err
 }
 
 // version is the module's version, or the commit that it was built from.

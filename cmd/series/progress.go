@@ -27,6 +27,7 @@ import (
 type progress struct {
 	out    io.Writer
 	live   *mpb.Progress // nil: plain lines
+	track  *tracker      // for who cannot see it
 	mu     sync.Mutex
 	stages []stageTime
 }
@@ -39,7 +40,7 @@ type stageTime struct {
 
 // newProgress draws live when out is a terminal, unless quiet.
 func newProgress(out io.Writer, quiet bool) *progress {
-	p := &progress{out: out}
+	p := &progress{out: out, track: &tracker{}}
 	if quiet {
 		p.out = io.Discard
 	}
@@ -87,6 +88,7 @@ type stage struct {
 // stage begins a stage of so many cells.
 func (p *progress) stage(name string, cells int) *stage {
 	s := &stage{p: p, name: name, began: time.Now(), cells: int64(max(cells, 1))}
+	p.track.beginStage(name, cells)
 	if p.live != nil {
 		s.bar = p.live.New(s.cells, mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
 			mpb.PrependDecorators(
@@ -123,6 +125,7 @@ func (s *stage) state() string {
 // begin says that a cell is under way; the function that it returns says how the cell ended.
 func (s *stage) begin(cell string) (end func(format string, args ...any)) {
 	start := time.Now()
+	s.p.track.beginCell(s.name, cell)
 	s.mu.Lock()
 	s.active = append(s.active, cell)
 	s.mu.Unlock()
@@ -135,6 +138,7 @@ func (s *stage) begin(cell string) (end func(format string, args ...any)) {
 			}
 		}
 		s.mu.Unlock()
+		s.p.track.endCell(s.name, cell, fmt.Sprintf(format, args...))
 		if s.bar != nil {
 			s.bar.Increment()
 			return
@@ -150,6 +154,7 @@ func (s *stage) end(format string, args ...any) {
 	s.p.stages = append(s.p.stages, stageTime{s.name, took})
 	s.p.mu.Unlock()
 	text := fmt.Sprintf(format, args...)
+	s.p.track.endStage(s.name, text)
 	s.mu.Lock()
 	s.result = text
 	s.mu.Unlock()

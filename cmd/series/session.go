@@ -122,6 +122,7 @@ type session struct {
 	source  *kernel.Source
 	applied *patches.Result
 	show    *progress
+	hush    func() // ends the plain lines about what is under way; nil where there are none
 	lock    *workLock
 	extra   bool // W=1 and sparse for the files that patches touch
 
@@ -168,6 +169,7 @@ func (a *app) open(ctx context.Context, id, verb string) (s *session, err error)
 	s.store.Log = a.log
 	s.store.Inherit = append(s.store.Inherit, s.lock.File)
 	s.show = newProgress(a.stderr, a.cli.Quiet)
+	s.attend(verb)
 
 	st := s.show.stage("base", 1)
 	end := st.begin(spec)
@@ -198,6 +200,10 @@ func (a *app) open(ctx context.Context, id, verb string) (s *session, err error)
 
 // Close gives the work folder back.
 func (s *session) Close() {
+	if s.hush != nil {
+		s.hush()
+		s.hush = nil
+	}
 	if s.show != nil {
 		s.show.wait()
 	}
