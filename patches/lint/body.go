@@ -18,7 +18,18 @@ func (m *Message) prose() []Line {
 	return m.Text[:end]
 }
 
+// templateForm is what git format-patch and b4 write where a person has to.
+var templateForm = regexp.MustCompile(`\*\*\* (SUBJECT|BLURB) HERE \*\*\*|\bEDITME\b`)
+
 func bodyEmpty(p *pass, m *Message) {
+	if t := templateForm.FindString(m.Subject.Full); t != "" {
+		p.find(m, m.Subject.Line, "the subject is still the template's, %s; write what it is about", quote(t))
+	}
+	for _, l := range m.Text {
+		if t := templateForm.FindString(l.Text); t != "" {
+			p.find(m, l.No, "the text is still the template's, %s; write what it is about", quote(t))
+		}
+	}
 	tags := map[int]bool{}
 	for _, t := range m.Tags {
 		tags[t.Index] = true
