@@ -177,6 +177,9 @@ func TestOtherBuild(t *testing.T) {
 		if !strings.Contains(x.InputsAbsent, name) || len(x.Inputs) > 0 {
 			t.Errorf("inputs are absent because %q, want %q", x.InputsAbsent, name)
 		}
+		if p := x.Proofs()[0]; !strings.Contains(p.Detail, "inputs not looked at: "+x.InputsAbsent) {
+			t.Errorf("%s: proof %+v does not say that the inputs were not seen", name, p)
+		}
 		for _, p := range x.Proofs() {
 			if strings.HasSuffix(p.Name, "inputs") {
 				t.Errorf("%s: a proof about inputs, which were not seen: %+v", name, p)

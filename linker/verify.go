@@ -23,7 +23,8 @@ func (x *Explanation) Proofs() []Proof {
 		flags.Detail += "; not allocated, want A"
 	case !flags.Pass:
 		flags.Detail += "; writable, want no W"
-	case x.InputsAbsent != "":
+	}
+	if x.InputsAbsent != "" {
 		flags.Detail += "; inputs not looked at: " + x.InputsAbsent
 	}
 	proofs := []Proof{flags}

@@ -104,7 +104,7 @@ func printProof(a *app, p linker.Proof) {
 	if !p.Pass {
 		word = "FAIL"
 	}
-	fmt.Fprintf(a.stdout, "  %s  %-28s %s\n", word, p.Name, p.Detail)
+	fmt.Fprintf(a.stdout, "  %s  %-32s %s\n", word, p.Name, p.Detail)
 }
 
 // A fileReport is what `series verify FILE --json` prints. Fields may be added, never renamed.
