@@ -37,6 +37,7 @@ type cli struct {
 	Build  buildCmd  `cmd:"" help:"Build kernels of a series."`
 	Test   testCmd   `cmd:"" help:"Build, boot, and run the series' tests in the guest."`
 	Delta  deltaCmd  `cmd:"" help:"Tell what each patch did to the build: new warnings, sizes, symbols, sections."`
+	Bisect bisectCmd `cmd:"" help:"Find the patch that breaks or mends a test, brings a warning, or moves a benchmark."`
 	Verify verifyCmd `cmd:"" help:"Prove what can be read off built kernels, or off an ELF file."`
 	Bench  benchCmd  `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
 	Import importCmd `cmd:"" help:"Make a series of mail, or of commits."`

@@ -160,6 +160,9 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 	var fresh *guestRun
 	errNotKept := errors.New("not kept")
 	dir, cached, err := s.store.Cache.Fill(ctx, "guestrun", key, func(ctx context.Context, dir string) error {
+		if s.onlyKnown {
+			return errNotKnown
+		}
 		m.Dir = filepath.Join(s.store.Dir, "runs", s.series.ID, "guests", fmt.Sprintf("%s-%d-%.12s", c.arch.Name, c.patch, key))
 		if err := os.RemoveAll(m.Dir); err != nil {
 			return err

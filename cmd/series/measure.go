@@ -32,14 +32,8 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 	if len(s.series.Benchmarks) == 0 {
 		return nil
 	}
-	if opts.mode == "" {
-		opts.mode = modeIcount
-		if s.series.Guest.CPUs > 1 {
-			opts.mode = modeWall
-		}
-	}
-	if opts.mode == modeIcount && s.series.Guest.CPUs > 1 {
-		return usage("--mode icount: %s wants a guest of %d CPUs, and only one CPU can be counted exactly", s.series.ID, s.series.Guest.CPUs)
+	if err := s.mode(&opts); err != nil {
+		return err
 	}
 	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return c.variant != nil })
 	st := s.show.stage("bench", len(cells))
@@ -55,6 +49,20 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 		end("%d figures", figures(c.rec.Benchmarks))
 	}
 	st.end("%d kernels, %s mode", len(cells), opts.mode)
+	return nil
+}
+
+// mode chooses how to measure where nobody has.
+func (s *session) mode(opts *measureOptions) error {
+	if opts.mode == "" {
+		opts.mode = modeIcount
+		if s.series.Guest.CPUs > 1 {
+			opts.mode = modeWall
+		}
+	}
+	if opts.mode == modeIcount && s.series.Guest.CPUs > 1 {
+		return usage("--mode icount: %s wants a guest of %d CPUs, and only one CPU can be counted exactly", s.series.ID, s.series.Guest.CPUs)
+	}
 	return nil
 }
 

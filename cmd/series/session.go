@@ -126,6 +126,8 @@ type session struct {
 	lock    *workLock
 	extra   bool // W=1 and sparse for the files that patches touch
 
+	onlyKnown bool // no guest is booted: errNotKnown where one would have to be
+
 	identifying sync.Mutex
 	guestIDs    map[string]guestID // by architecture
 	building    sync.Mutex
