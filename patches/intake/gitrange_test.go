@@ -17,23 +17,25 @@ import (
 
 // A repo is a git repository with a configuration that would spoil patches.
 type repo struct {
-	t   *testing.T
-	dir string
+	t      *testing.T
+	dir    string
+	author string
 }
 
 func newRepo(t *testing.T) repo {
 	t.Helper()
 	need.Tool(t, "git")
-	r := repo{t, t.TempDir()}
+	r := repo{t, t.TempDir(), `Jörg "J" Müller`}
 	r.git("init", "-q", "-b", "main")
 	return r
 }
 
+// git runs git, and returns what it says.
 func (r repo) git(args ...string) string {
 	r.t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = r.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=Jörg \"J\" Müller", "GIT_AUTHOR_EMAIL=j@example.org",
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=" + r.author, "GIT_AUTHOR_EMAIL=j@example.org",
 		"GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.org", "GIT_AUTHOR_DATE=2026-01-02T03:04:05+0100", "GIT_COMMITTER_DATE=2026-01-02T03:04:05+0100"}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -116,6 +118,50 @@ func TestIsRange(t *testing.T) {
 	for source, want := range map[string]bool{"v1..v2": true, "topic/a..topic/b": true, "HEAD~3..": false, "../x.mbox": false, "a/../x.mbox": false, "x.mbox": false, "a...b": false, "..b": false} {
 		if got := IsRange(source); got != want {
 			t.Errorf("IsRange(%q) = %v, want %v", source, got, want)
+		}
+	}
+}
+
+// A thread that git format-patch made, cover letter and all, comes in; the patches that go out again make the commits that
+// it was made of, and the diffs are the same byte for byte.
+func TestFormatPatchThread(t *testing.T) {
+	r := newRepo(t)
+	r.author = "Jörg Müller" // git loses the quotes on its own way from format-patch to am
+	r.commit("a.c", "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n", "base")
+	r.git("tag", "v1.0")
+	r.commit("a.c", "1\n2\n3\n4\nfünf\n6\n7\n8\n9\n10", "a: ein Wört with a subject that is so long that it has to be folded over two lines\n\nProse.\n\n  indented\n\nSigned-off-by: J <j@example.org>\n")
+	r.commit("b.c", "From here\n>From there\n-- \n", "b: add a file\n\nText with --- in it.\n")
+	r.git("mv", "a.c", "sub.c")
+	r.commit("b.c", "From here on\n>From there\n-- \n", "all: rename\n\nCc: One <one@example.org>\n")
+	want := r.git("log", "--format=%T %an <%ae> %ad%n%B%x00", "v1.0..main")
+	base := r.git("rev-parse", "v1.0")
+	for how, args := range map[string][]string{
+		"thread":  {"--thread", "--cover-letter", "--base=v1.0", "-v3", "--subject-prefix=PATCH net-next", "--from=Someone Else <else@example.org>", "--to=list@example.org", "--cc=Änne <a@example.org>"},
+		"bare":    {"-v3", "--subject-prefix=RFC PATCH"},
+		"unnamed": {"-N"},
+	} {
+		folder := t.TempDir()
+		r.git(append([]string{"format-patch", "-q", "-o", folder, "v1.0..main"}, args...)...)
+		s, err := Read(folder, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", how, err)
+			continue
+		}
+		if how == "thread" && (s.Revision != 3 || s.Prefix != "PATCH net-next" || s.BaseCommit != base || len(s.To) != 1 || len(s.Cc) != 1 || s.Cc[0] != "Änne <a@example.org>") {
+			t.Errorf("%s: v%d, prefix %q, base %q, to %q, cc %q", how, s.Revision, s.Prefix, s.BaseCommit, s.To, s.Cc)
+		}
+		if how == "thread" && strings.Contains(s.Cover, "changed") {
+			t.Errorf("%s: the cover letter has a diffstat:\n%s", how, s.Cover)
+		}
+		got := write(t, s)
+		var files []string
+		for _, p := range got.Patches {
+			files = append(files, p.File)
+		}
+		r.git("checkout", "-q", "--detach", "v1.0")
+		r.git(append([]string{"am", "-q", "--no-signoff"}, files...)...)
+		if d := cmp.Diff(want, r.git("log", "--format=%T %an <%ae> %ad%n%B%x00", "v1.0..HEAD")); d != "" {
+			t.Errorf("%s: git am of the stored patches (-commits +am):\n%s", how, d)
 		}
 	}
 }
