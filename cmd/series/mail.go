@@ -77,6 +77,7 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 		o.From, o.Signoff = who, &who
+		o.Series = adopt(s, who)
 	}
 	if o.Recipients, err = headers(s, plan); err != nil {
 		return err
@@ -111,6 +112,20 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	}
 	fmt.Fprintf(a.stdout, "%s\n", path)
 	return nil
+}
+
+// adopt makes the person who signs off the author of those patches that have none: stored patches are nobody's.
+func adopt(s *patches.Series, who netmail.Address) *patches.Series {
+	mine := *s
+	mine.Patches = slices.Clone(s.Patches)
+	for i, p := range mine.Patches {
+		if p.Author.Email == mail.DefaultSender.Address {
+			q := *p
+			q.Author = patches.Person{Name: who.Name, Email: who.Address}
+			mine.Patches[i] = &q
+		}
+	}
+	return &mine
 }
 
 // path is where the thread goes.
