@@ -48,19 +48,27 @@ func prose(body string) string {
 			break
 		}
 	}
-	lines = trimBlank(lines)
-	for len(lines) > 0 && baseLine.MatchString(lines[len(lines)-1]) {
-		lines = trimBlank(lines[:len(lines)-1])
-	}
-	if n := len(lines); n > 0 && lines[n-1] == "---" { // b4 puts one before the base
-		lines = trimBlank(lines[:n-1])
-	}
-	lines = withoutStat(lines)
+	lines = withoutStat(withoutBase(trimBlank(lines)))
 	text := strings.Trim(strings.Join(lines, "\n"), "\n")
 	if text == "" {
 		return ""
 	}
 	return patches.EscapePlaces(text) + "\n"
+}
+
+// withoutBase takes out the lines about base and change-id, and the --- that b4 puts above them.
+func withoutBase(lines []string) []string {
+	var out []string
+	for _, l := range lines {
+		if !baseLine.MatchString(l) {
+			out = append(out, l)
+			continue
+		}
+		if n := len(out); n > 0 && out[n-1] == "---" {
+			out = out[:n-1]
+		}
+	}
+	return trimBlank(out)
 }
 
 // trimBlank takes empty lines off the end.
@@ -105,6 +113,9 @@ func withoutStat(lines []string) []string {
 	rest := lines[end:]
 	if len(trimBlank(rest)) == 0 {
 		return head
+	}
+	for strings.TrimSpace(rest[0]) == "" {
+		rest = rest[1:]
 	}
 	return append(append(head, ""), rest...)
 }

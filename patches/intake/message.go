@@ -179,6 +179,7 @@ var (
 	bracketForm = regexp.MustCompile(`^\s*\[([^\[\]]*)\]`)
 	patchWord   = regexp.MustCompile(`(?i)^(?:PATCH|RFC)(?:v([0-9]{1,3}))?$`)
 	versionWord = regexp.MustCompile(`(?i)^v([0-9]{1,3})$`)
+	anyNumber   = regexp.MustCompile(`^[0-9]+/[0-9]+$`)
 	numberWord  = regexp.MustCompile(`^([0-9]{1,4})/([0-9]{1,4})$`)
 )
 
@@ -220,6 +221,8 @@ func (l *letter) readBracket(text string) bool {
 			total, _ = strconv.Atoi(m[2])
 			numbered = true
 			continue
+		} else if anyNumber.MatchString(w) {
+			return false // more patches than a series can have
 		}
 		words = append(words, w)
 	}
