@@ -89,7 +89,11 @@ func (c *sendCmd) send(ctx context.Context, a *app, config *send.Config, j *send
 		return &coded{exitFinding, send.UnknownOf(j)}
 	}
 	if !a.cli.JSON || !c.Yes {
-		if err := c.table(a, config, messages, j.States); err != nil {
+		out := a.stdout
+		if a.cli.JSON {
+			out = a.stderr // to be looked at before the yes; standard output is for the data
+		}
+		if err := table(out, config, messages, j.States); err != nil {
 			return err
 		}
 	}
@@ -227,7 +231,7 @@ type sentMessage struct {
 // show prints the thread, as data.
 func (c *sendCmd) show(a *app, config *send.Config, messages []*send.Message, states []send.State, dir string) error {
 	if !a.cli.JSON {
-		return c.table(a, config, messages, states)
+		return table(a.stdout, config, messages, states)
 	}
 	all := []sentMessage{}
 	for i, m := range messages {
@@ -251,9 +255,9 @@ func stateWord(s send.State) string {
 }
 
 // table prints the thread for a person: what goes to whom.
-func (c *sendCmd) table(a *app, config *send.Config, messages []*send.Message, states []send.State) error {
+func table(out io.Writer, config *send.Config, messages []*send.Message, states []send.State) error {
 	first := messages[0]
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "From:\t%s\n", send.Clean(plainAddress(first.From)))
 	encryption := "not encrypted"
 	switch config.Encryption {

@@ -21,6 +21,7 @@ import (
 type Config struct {
 	Host       string
 	Port       int
+	PortSet    bool // the port is of the settings, and not the usual one
 	Encryption Encryption
 	Hello      string // the name for EHLO; "" means localhost.localdomain
 	User, Pass string // Pass "" with a User means that it is asked for
@@ -188,6 +189,7 @@ func (s settings) config() (*Config, error) {
 
 func (s settings) port(c *Config) error {
 	v := s.last("smtpserverport")
+	c.PortSet = v != ""
 	switch {
 	case v == "" && c.Encryption == Implicit:
 		v = "465"
@@ -242,7 +244,11 @@ func (s settings) people(c *Config) error {
 type Credential struct{ c *Config }
 
 func (c Credential) describe(pass string) string {
-	text := fmt.Sprintf("protocol=smtp\nhost=%s\nusername=%s\n", c.c.Address(), c.c.User)
+	host := c.c.Host // as git send-email names it, so that both find the same password
+	if c.c.PortSet {
+		host = c.c.Address()
+	}
+	text := fmt.Sprintf("protocol=smtp\nhost=%s\nusername=%s\n", host, c.c.User)
 	if pass != "" {
 		text += "password=" + pass + "\n"
 	}

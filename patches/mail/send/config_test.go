@@ -34,9 +34,9 @@ func TestParseConfig(t *testing.T) {
 		"smtpserver ::1\n":            {Host: "::1", Port: 25, Encryption: send.Plain},
 		some:                          {Host: "mail.example.org", Port: 25, Encryption: send.Plain, To: to},
 		some + "smtpencryption ssl\n": {Host: "mail.example.org", Port: 465, Encryption: send.Implicit, To: to},
-		some + "smtpserverport submission\ncc d@e.f\n": {Host: "mail.example.org", Port: 587, Encryption: send.Plain, To: to, Cc: []mail.Address{{Address: "d@e.f"}}},
+		some + "smtpserverport submission\ncc d@e.f\n": {Host: "mail.example.org", Port: 587, PortSet: true, Encryption: send.Plain, To: to, Cc: []mail.Address{{Address: "d@e.f"}}},
 		"smtpserver a\nsmtpserver b\nsmtpserverport 2525\nsmtpencryption TLS\nsmtpuser u\nsmtppass p w\nsmtpauth plain LOGIN\nsmtpdomain me.example.org\nsmtpsslcertpath /x y\nsmtpbatchsize 10\nsmtprelogindelay 60\nfrom X <x@y.z>\nenvelopesender auto\nconfirm always\n": {
-			Host: "b", Port: 2525, Encryption: send.StartTLS, User: "u", Pass: "p w", Auth: []string{"PLAIN", "LOGIN"}, Hello: "me.example.org", CertPath: "/x y",
+			Host: "b", Port: 2525, PortSet: true, Encryption: send.StartTLS, User: "u", Pass: "p w", Auth: []string{"PLAIN", "LOGIN"}, Hello: "me.example.org", CertPath: "/x y",
 			Batch: 10, Delay: time.Minute, From: &mail.Address{Name: "X", Address: "x@y.z"}},
 		"smtpserver a\nidentity work.two\nwork.two.smtpserver w\nwork.two.smtpuser wu\nwork.smtpserver no\nenvelopesender <e@f.g>\n": {Host: "w", Port: 25, Encryption: send.Plain, User: "wu", EnvelopeFrom: "e@f.g"},
 	} {
