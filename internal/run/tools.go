@@ -27,6 +27,9 @@ var packages = map[string]string{
 	"zstd":                      "zstd",
 	"go":                        "golang-go",
 	"saslpasswd2":               "sasl2-bin",
+	"public-inbox-init":         "public-inbox",
+	"public-inbox-mda":          "public-inbox",
+	"public-inbox-httpd":        "public-inbox",
 }
 
 // A MissingError says that a program is not installed, and which Debian package brings it.
