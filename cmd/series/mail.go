@@ -57,14 +57,14 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	dir := filepath.Join(work, "runs", s.ID)
-	o := mail.Options{Series: s, AllowMissing: c.Unfilled, Previous: c.Previous}
+	o := mail.Options{Series: s, AllowMissing: c.Unfilled, Previous: c.Previous, ReadBase: a.readBase(ctx, s)}
 	switch {
 	case c.Results != "":
 		if o.Run, err = results.Load(c.Results); err != nil {
 			return &coded{exitUsage, err}
 		}
 	default:
-		if o.Run, err = newestRecord(dir, s, a); err != nil {
+		if o.Run, err = newestRecord(dir, &o, a); err != nil {
 			return err
 		}
 		if o.Run == nil && !c.Unfilled && len(s.Cover.Tables) > 0 {
@@ -141,32 +141,40 @@ func (c *mailCmd) path(a *app, s *patches.Series) (string, error) {
 	return filepath.Join(work, "runs", s.ID, fmt.Sprintf("v%d.mbox", revision)), err
 }
 
-// newestRecord returns the newest passing record that is of exactly the series' patches and has figures, or nil.
-func newestRecord(dir string, s *patches.Series, a *app) (*results.Run, error) {
+// newestRecord returns the newest passing record that is of exactly the series' patches and has what the cover letter has
+// places for; where none has all of it, the newest one that is of these patches, or nil.
+func newestRecord(dir string, o *mail.Options, a *app) (*results.Run, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "v*.json"))
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(names)
+	var next *results.Run
 	for _, name := range slices.Backward(names) {
 		r, err := results.Load(name)
 		if err != nil {
 			a.log.Warn("record passed over", "error", err)
 			continue
 		}
-		if r.Verdict != results.Pass || !slices.ContainsFunc(r.Cells, func(c results.Cell) bool { return len(c.Benchmarks) > 0 }) {
+		if r.Verdict != results.Pass {
 			continue
 		}
-		if _, err := mail.Render(mail.Options{Series: s, Run: r, AllowMissing: true}); err != nil {
-			var stale *mail.StaleError
-			if errors.As(err, &stale) {
-				continue
+		_, err = mail.Render(mail.Options{Series: o.Series, Run: r, ReadBase: o.ReadBase})
+		var stale *mail.StaleError
+		var unknown *results.UnknownTableError
+		switch {
+		case err == nil:
+			return r, nil
+		case errors.As(err, &stale):
+		case errors.Is(err, results.ErrNotMeasured), errors.As(err, &unknown):
+			if next == nil {
+				next = r
 			}
+		default:
 			return nil, &coded{exitUsage, err}
 		}
-		return r, nil
 	}
-	return nil, nil
+	return next, nil
 }
 
 // writeThread renders the thread from a run's own record.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seriesrig/series/kernel"
@@ -171,4 +172,40 @@ func (f versionFlags) sentOtherwise(ctx context.Context, a *app, o *mail.Options
 		return usage("%s v%d: %v", o.Series.ID, o.Revision, sent.ErrSentOtherwise)
 	}
 	return nil
+}
+
+// readBase reads a file of the base, which is opened when the first one is asked for; a diffstat seldom asks.
+func (a *app) readBase(ctx context.Context, s *patches.Series) func(path string) ([]byte, error) {
+	open := sync.OnceValues(func() (patches.Source, error) {
+		spec := s.Base
+		if a.cli.Base != "" {
+			spec = a.cli.Base
+		}
+		base, err := kernel.ParseBase(spec)
+		if err != nil {
+			return nil, err
+		}
+		work, err := a.work()
+		if err != nil {
+			return nil, err
+		}
+		store, err := kernel.OpenStore(work)
+		if err != nil {
+			return nil, err
+		}
+		store.Log = a.log
+		_, source, err := (&applyCmd{}).source(ctx, a, store, base, s)
+		return source, err
+	})
+	return func(path string) ([]byte, error) {
+		source, err := open()
+		if err != nil {
+			return nil, err
+		}
+		f, err := source.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		return f.Data, nil
+	}
 }
