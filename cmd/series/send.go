@@ -97,8 +97,12 @@ func (c *sendCmd) send(ctx context.Context, a *app, config *send.Config, j *send
 			return err
 		}
 	}
-	if j.Count(send.Sent) < len(messages) && !c.Yes {
-		if err := confirm(ctx, a, fmt.Sprintf("Send %s through %s?", count(len(messages)-j.Count(send.Sent), "message"), config.Address())); err != nil {
+	left := j.Count(send.Waiting)
+	if c.ResendUnknown {
+		left += j.Count(send.Unknown)
+	}
+	if left > 0 && !c.Yes {
+		if err := confirm(ctx, a, fmt.Sprintf("Send %s through %s?", count(left, "message"), config.Address())); err != nil {
 			return err
 		}
 	}

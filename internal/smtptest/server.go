@@ -78,8 +78,8 @@ type Server struct {
 	Fault Fault
 	// User and Password are asked for where they are set.
 	User, Password string
-	// Plain hides STARTTLS, and SevenBit the extension 8BITMIME.
-	Plain, SevenBit bool
+	// Plain hides STARTTLS, and SevenBit the extension 8BITMIME. Implicit encrypts from the first byte.
+	Plain, SevenBit, Implicit bool
 	// Reply, where set, is what is said when a message has been taken.
 	Reply string
 
@@ -124,7 +124,12 @@ func (s *Server) Start() error {
 			s.mu.Unlock()
 			s.done.Go(func() {
 				defer c.Close()
-				(&session{s: s, conn: c, r: bufio.NewReader(c)}).serve()
+				x := &session{s: s, conn: c}
+				if s.Implicit {
+					x.conn, x.tls = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{s.cert}}), true
+				}
+				x.r = bufio.NewReader(x.conn)
+				x.serve()
 			})
 		}
 	})

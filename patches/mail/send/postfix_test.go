@@ -101,7 +101,7 @@ func postfix(t *testing.T, next *smtptest.Server) *send.Config {
 	l.Close()
 	fill := strings.NewReplacer("DIR", dir, "NEXT", fmt.Sprint(next.Port()), "PORT", fmt.Sprint(port))
 	for name, text := range map[string]string{"main.cf": fill.Replace(mainCf), "master.cf": fill.Replace(masterCf), "cert.pem": string(cert), "key.pem": string(key),
-		"sasl/smtpd.conf": fill.Replace("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: DIR/sasldb2\nmech_list: PLAIN LOGIN\n")} {
+		"sasl/smtpd.conf": fill.Replace("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: DIR/sasldb2\nmech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n")} {
 		check(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	db := filepath.Join(dir, "sasldb2")
@@ -157,6 +157,17 @@ func TestPostfix(t *testing.T) {
 			t.Errorf("%d messages arrived, want none", n)
 		}
 	})
+	for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"} {
+		t.Run(mechanism, func(t *testing.T) {
+			one := *c
+			one.Auth = []string{mechanism}
+			messages := freeze(t, strings.ReplaceAll(thread(1), "<t-v1-", "<"+mechanism+"-"), send.FreezeOptions{})
+			if err := attempt(t, t.TempDir(), &one, 0, messages); err != nil {
+				t.Fatal(err)
+			}
+			once(t, next, messages[0])
+		})
+	}
 	t.Run("whole", func(t *testing.T) {
 		messages := freeze(t, thread(4), send.FreezeOptions{})
 		if err := attempt(t, t.TempDir(), c, 0, messages); err != nil {

@@ -271,6 +271,21 @@ func TestEncryption(t *testing.T) {
 	}
 }
 
+func TestImplicitTLS(t *testing.T) {
+	messages := freeze(t, thread(2), send.FreezeOptions{})
+	s := &smtptest.Server{Implicit: true, User: "ann", Password: "geheim"}
+	c := start(t, s)
+	c.Encryption = send.Implicit
+	if err := attempt(t, t.TempDir(), c, 0, messages); err != nil {
+		t.Fatal(err)
+	}
+	arrived(t, s, messages)
+	c.CertPath = ""
+	if err := attempt(t, t.TempDir(), c, 0, messages); err == nil || !strings.Contains(err.Error(), "TLS: ") || len(s.Messages()) != 2 {
+		t.Errorf("with a certificate that nobody vouches for: %v, %d messages", err, len(s.Messages()))
+	}
+}
+
 // What a server cannot carry does not go out in another form.
 func TestServerLimits(t *testing.T) {
 	mbox := strings.ReplaceAll(thread(1), "ü", "u")
