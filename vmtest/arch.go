@@ -24,6 +24,7 @@ type arch struct {
 	cpu        string                   // -cpu under TCG
 	kvmCPU     string                   // -cpu under KVM
 	serial     string                   // the device that the event port hangs on
+	exact      string                   // options of that device's with icount
 	console    string                   // console= of the kernel
 	cmdline    []string                 // what the kernel needs to be told on this machine
 	tcgCmdline func(m Machine) []string // and under TCG
@@ -61,6 +62,8 @@ var pseries = arch{
 	cpu:     "power9",
 	kvmCPU:  "host",
 	serial:  "virtio-serial-pci",
+	// Else QEMU's main loop takes what the guest sends, when it gets round to it, and not the guest's own thread.
+	exact:   ",ioeventfd=off",
 	console: "hvc0",
 	// VOF is a stub that starts the kernel at once; SLOF takes 4 to 6 s, and starts what VOF cannot.
 	firmware: []firmware{{"vof", "x-vof=on"}, {"slof", "x-vof=off"}},

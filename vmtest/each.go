@@ -78,12 +78,13 @@ func (e *each) open(ctx context.Context, m *Machine) error {
 	if m.Icount != nil {
 		return fmt.Errorf("%w: with icount every boot counts", ErrNoSnapshot)
 	}
-	s, err := prepare(ctx, m, e.job)
+	s := newSession(e.job)
+	err := s.prepare(ctx, m)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(m.Initrd) // the snapshot has its own
-	e.job, e.prepare = s.job, s.prepare
+	e.job, e.prepare = s.job, s.took
 	e.splitRun()
 	var g *Guest
 	if e.snap, g, err = m.snapshot(ctx); err != nil {

@@ -83,7 +83,7 @@ func TestRealSnapshotOfSplat(t *testing.T) {
 func TestRealSnapshotDamaged(t *testing.T) {
 	onReal(t, func(t *testing.T, m Machine) {
 		j := Job{Binary: testBinary(t, m.Arch, "fresh")}
-		if _, err := prepare(t.Context(), &m, j); err != nil {
+		if err := newSession(j).prepare(t.Context(), &m); err != nil {
 			t.Fatal(err)
 		}
 		s, _, err := m.snapshot(t.Context())

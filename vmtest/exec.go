@@ -15,7 +15,7 @@ import (
 // Exec boots a guest, runs the job's program in it as it is, and ends the guest. A program that ends with another status
 // than 0 is a verdict of Fail. Errors are as with Test.
 func Exec(ctx context.Context, m Machine, j Job) (*ExecResult, error) {
-	s, err := open(ctx, &m, j)
+	s, err := open(ctx, &m, j, (*Job).plainCommand)
 	if err != nil {
 		return failedExec(ctx, s, m, err)
 	}
@@ -33,7 +33,7 @@ func Exec(ctx context.Context, m Machine, j Job) (*ExecResult, error) {
 		return meter{r, &left}
 	}
 	stdio.Stdout, stdio.Stderr = add(j.Stdout), add(j.Stderr)
-	exit, err := s.Run(ctx, s.job.command(), stdio)
+	exit, err := s.Run(ctx, s.command((*Job).plainCommand), stdio)
 	for _, r := range relays {
 		if e := r.Close(); err == nil {
 			err = e

@@ -153,10 +153,10 @@ func (m Machine) Args() ([]string, error) {
 	if firmware != "" {
 		machine += "," + firmware
 	}
-	accel, cpu := "tcg", a.cpu
+	accel, cpu, serial := "tcg", a.cpu, a.serial
 	switch {
 	case m.Icount != nil:
-		accel = "tcg,thread=single"
+		accel, serial = "tcg,thread=single", serial+a.exact
 	case m.Accel == KVM:
 		accel, cpu = "kvm", a.kvmCPU
 	}
@@ -166,7 +166,7 @@ func (m Machine) Args() ([]string, error) {
 		"-smp", strconv.Itoa(m.CPUs), "-m", fmt.Sprintf("%dM", m.Memory/mib),
 		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control",
 		"-chardev", fmt.Sprintf("socket,id=events,fd=%d", eventsFD),
-		"-device", a.serial, "-device", "virtserialport,chardev=events,name=" + guest.PortName,
+		"-device", serial, "-device", "virtserialport,chardev=events,name=" + guest.PortName,
 		"-add-fd", fmt.Sprintf("fd=%d,set=1", consoleFD),
 		"-chardev", "file,id=console,append=on,path=/dev/fdset/1", "-serial", "chardev:console",
 	}

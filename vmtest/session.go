@@ -4,6 +4,7 @@ package vmtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,20 +29,33 @@ var ErrOutput = errors.New("flooded its output")
 // A session is a guest that was booted for one job.
 type session struct {
 	*Guest
-	job     Job
-	start   time.Time
-	prepare time.Duration
+	job   Job
+	ahead *guest.Command // that the guest runs before it says hello; nil: none
+	start time.Time
+	took  time.Duration // to prepare
 
 	mu    sync.Mutex
 	files []string // brought back, on the host
 }
 
-// open makes the job's initramfs and boots. The folder of the logs is known even if that fails.
-func open(ctx context.Context, m *Machine, j Job) (*session, error) {
+// open makes the job's initramfs and boots. The folder of the logs is known even if that fails. With icount, a guest that
+// needs no input is given the command along, as it would otherwise hear of it sooner or later, depending on the host.
+func open(ctx context.Context, m *Machine, j Job, cmd func(*Job) guest.Command) (*session, error) {
 	temp := m.Dir == ""
-	s, err := prepare(ctx, m, j)
-	if err != nil {
+	s := newSession(j)
+	if m.Icount != nil && j.Stdin == nil {
+		c := cmd(&s.job)
+		c.Ahead, c.CollectLimit = true, guest.DefaultCollectLimit
+		if c.Wall == 0 {
+			c.Wall = life(*m) // nobody else looks after its tests
+		}
+		s.ahead = &c
+	}
+	if err := s.prepare(ctx, m); err != nil {
 		return nil, err
+	}
+	if s.ahead != nil && m.Quiet == 0 {
+		m.Quiet = life(*m) + icountQuiet // silence is what was asked for
 	}
 	defer os.Remove(m.Initrd) // QEMU has read it when it starts the kernel
 	g, err := m.Boot(ctx)
@@ -53,35 +67,47 @@ func open(ctx context.Context, m *Machine, j Job) (*session, error) {
 	return s, nil
 }
 
-// prepare makes the job's initramfs, in the folder of the logs, and points the machine at it.
-func prepare(ctx context.Context, m *Machine, j Job) (*session, error) {
-	s := &session{job: j, start: time.Now()}
-	if j.Binary == "" {
-		return nil, errors.New("job: no binary")
+// life is how long a guest may live, in its own time.
+func life(m Machine) time.Duration {
+	if m.Limit == 0 {
+		return defaultLimit
 	}
+	return m.Limit
+}
+
+func newSession(j Job) *session {
 	if j.Output == 0 {
-		s.job.Output = defaultOutput
+		j.Output = defaultOutput
 	}
 	if j.Dir == "" {
-		s.job.Dir = "/tmp"
+		j.Dir = "/tmp"
+	}
+	return &session{job: j, start: time.Now()}
+}
+
+// prepare makes the job's initramfs, in the folder of the logs, and points the machine at it.
+func (s *session) prepare(ctx context.Context, m *Machine) error {
+	j := &s.job
+	if j.Binary == "" {
+		return errors.New("job: no binary")
 	}
 	if len(j.Collect) > 0 && j.CollectTo == nil && m.Dir == "" {
-		return nil, errors.New("job: nowhere to bring files back to: neither Machine.Dir nor CollectTo")
+		return errors.New("job: nowhere to bring files back to: neither Machine.Dir nor CollectTo")
 	}
 	if _, _, err := m.withDefaults(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := m.makeDir(); err != nil {
-		return nil, rig("make folder for logs", err)
+		return rig("make folder for logs", err)
 	}
 	image := filepath.Join(m.Dir, "initrd.cpio")
 	if err := s.makeImage(ctx, m, image); err != nil {
 		os.Remove(image)
-		return nil, err
+		return err
 	}
 	m.Initrd = image
-	s.prepare = time.Since(s.start)
-	return s, nil
+	s.took = time.Since(s.start)
+	return nil
 }
 
 // makeImage writes the guest's initramfs: the base image, and what the job brings.
@@ -99,6 +125,15 @@ func (s *session) makeImage(ctx context.Context, m *Machine, image string) error
 	archive, err := s.job.archive()
 	if err != nil {
 		return err
+	}
+	if s.ahead != nil {
+		spec, err := json.Marshal(s.ahead)
+		if err == nil {
+			err = archive.Add(guest.AheadPath, spec, 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("job: %w", err)
+		}
 	}
 	size, err := initramfs.Concat(image, archive, base)
 	if err != nil {
@@ -161,13 +196,23 @@ func (j *Job) command(args ...string) guest.Command {
 		Wall: j.Wall, Collect: j.Collect}
 }
 
+func (j *Job) plainCommand() guest.Command { return j.command() }
+
+// command is what the guest is to run, or has run.
+func (s *session) command(of func(*Job) guest.Command) guest.Command {
+	if s.ahead != nil {
+		return *s.ahead
+	}
+	return of(&s.job)
+}
+
 // times is to be called when the guest has ended.
 func (s *session) times() Times {
 	t := Times{}
 	if s.Guest != nil {
 		t = s.Guest.Times()
 	}
-	t.Prepare, t.Total = s.prepare, time.Since(s.start)
+	t.Prepare, t.Total = s.took, time.Since(s.start)
 	return t
 }
 

@@ -21,7 +21,7 @@ const excerptLines = 40
 // error is an *EndError, and the result is there all the same. Any other error is about the Machine or the Job itself.
 func Test(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 	go test2json() // finding it takes a moment, the first time
-	s, err := open(ctx, &m, j)
+	s, err := open(ctx, &m, j, (*Job).testCommand)
 	if err != nil {
 		return failedTest(ctx, s, m, err)
 	}
@@ -113,15 +113,7 @@ func (t *testRun) closeLogs() {
 // run runs the binary to its end, or to its being killed.
 func (t *testRun) run(ctx context.Context) (*guest.Exit, error) {
 	s := t.s
-	var args []string
-	if !hasFlag(s.job.Args, "test.v") {
-		args = append(args, "-test.v=test2json")
-	}
-	if !hasFlag(s.job.Args, "test.paniconexit0") {
-		args = append(args, "-test.paniconexit0") // as go test has it
-	}
-	cmd := s.job.command(args...)
-	cmd.Merge, cmd.Marks = true, true
+	cmd := s.command((*Job).testCommand)
 	writers := []io.Writer{t.out, t.conv.in}
 	var out *relay
 	if s.job.Stdout != nil {
@@ -148,6 +140,20 @@ func (t *testRun) run(ctx context.Context) (*guest.Exit, error) {
 		}
 	}
 	return exit, err
+}
+
+// testCommand runs the job's binary as go test does.
+func (j *Job) testCommand() guest.Command {
+	var args []string
+	if !hasFlag(j.Args, "test.v") {
+		args = append(args, "-test.v=test2json")
+	}
+	if !hasFlag(j.Args, "test.paniconexit0") {
+		args = append(args, "-test.paniconexit0") // as go test has it
+	}
+	cmd := j.command(args...)
+	cmd.Merge, cmd.Marks = true, true
+	return cmd
 }
 
 func hasFlag(args []string, name string) bool {

@@ -69,7 +69,7 @@ func socketpair(t testing.TB) (net.Conn, *os.File) {
 	return conn, os.NewFile(uintptr(fds[1]), "guest")
 }
 
-func startAgent(t *testing.T) *rig {
+func startAgent(t *testing.T, args ...string) *rig {
 	t.Helper()
 	checkLeaks(t)
 	sock, theirs := socketpair(t)
@@ -77,7 +77,7 @@ func startAgent(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{cmd: exec.Command(exe, "-fd", "3"), wire: &wire{Conn: sock}, gone: make(chan struct{}), said: new(bytes.Buffer)}
+	r := &rig{cmd: exec.Command(exe, append([]string{"-fd", "3"}, args...)...), wire: &wire{Conn: sock}, gone: make(chan struct{}), said: new(bytes.Buffer)}
 	r.cmd.ExtraFiles = []*os.File{theirs}
 	r.cmd.Env = append(os.Environ(), agentVar+"=1")
 	r.cmd.Stderr = r.said

@@ -94,10 +94,22 @@ type Command struct {
 	// Terminal gives the program a pty; standard error goes to it as well.
 	Terminal *Terminal `json:"terminal,omitempty"`
 
+	// Ahead says that the guest has run the command already, before its hello (see AheadPath), and tells of it now.
+	Ahead bool `json:"ahead,omitempty"`
+
 	// Stdin says whether there is a standard input; without one it is /dev/null. Run sets it, and ID.
 	Stdin bool   `json:"stdin,omitempty"`
 	ID    uint32 `json:"id"`
 }
+
+// AheadPath is where an initramfs may have a Command, as JSON, for the agent to run before it says hello. Until then the
+// guest has heard nothing from its host, so that nothing in it depends on how fast that is: with QEMU's -icount it does the
+// same thing each time. Run with the same Command then gets what came of it. Its output and files are kept in memory
+// until then, of which there must not be more than AheadLimit.
+const AheadPath = "/series/job/ahead.json"
+
+// AheadLimit is how much of output and files an agent keeps, in bytes. More is a failure of the agent's.
+const AheadLimit = 64 << 20
 
 // DefaultCollectLimit is how much a command's files may be, in bytes, where Command.CollectLimit is 0.
 const DefaultCollectLimit = 1 << 30

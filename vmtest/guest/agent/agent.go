@@ -34,8 +34,9 @@ type agent struct {
 	reaper  *reaper
 	beat    *heart
 
-	wmu sync.Mutex // guards enc: one frame at a time
-	enc *guest.Encoder
+	wmu   sync.Mutex // guards enc: one frame at a time
+	enc   *guest.Encoder
+	ahead *ahead // a command that was run before hello; nil without one
 
 	mu       sync.Mutex
 	cur      *command
@@ -109,6 +110,10 @@ func surviveSignals() {
 
 // serve says hello and does what the host asks, until it asks for the end.
 func (a *agent) serve() int {
+	if err := a.runAhead(); err != nil {
+		a.fail(err.Error(), "")
+		return 1
+	}
 	if err := a.sendJSON(guest.TypeHello, hello(a.boot, a.warned)); err != nil {
 		a.fail(err.Error(), "")
 		return 1
@@ -148,6 +153,9 @@ func (a *agent) handle(f guest.Frame, u *unpacker) (*unpacker, error) {
 		var spec guest.Command
 		if err := parse(f, &spec); err != nil {
 			return u, err
+		}
+		if spec.Ahead {
+			return u, a.tellAhead(spec)
 		}
 		return u, a.run(spec)
 	case guest.TypeSignal:
@@ -247,6 +255,10 @@ func endMachine(how guest.Type) {
 func (a *agent) send(t guest.Type, payload []byte) error {
 	a.wmu.Lock()
 	defer a.wmu.Unlock()
+	if a.ahead != nil && a.ahead.running {
+		a.ahead.hold(t, payload)
+		return nil
+	}
 	return a.enc.Encode(t, payload)
 }
 

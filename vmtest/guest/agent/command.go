@@ -37,6 +37,11 @@ type command struct {
 
 // run starts a command and returns; the command tells the rest.
 func (a *agent) run(spec guest.Command) error {
+	_, err := a.begin(spec)
+	return err
+}
+
+func (a *agent) begin(spec guest.Command) (*command, error) {
 	c := &command{a: a, spec: spec, over: make(chan struct{})}
 	if spec.Stdin {
 		c.input = newInput(a, spec.Terminal != nil)
@@ -49,7 +54,7 @@ func (a *agent) run(spec guest.Command) error {
 	}
 	a.mu.Unlock()
 	if busy {
-		return errors.New("run from host: a command is running")
+		return nil, errors.New("run from host: a command is running")
 	}
 	a.spawn(func() {
 		defer close(c.over)
@@ -66,7 +71,7 @@ func (a *agent) run(spec guest.Command) error {
 		a.mu.Unlock()
 		a.sendJSON(guest.TypeExit, exit)
 	})
-	return nil
+	return c, nil
 }
 
 // run runs the command to its end and brings its files back.
