@@ -3,10 +3,15 @@
 package mail_test
 
 import (
+	"bytes"
+	"fmt"
 	netmail "net/mail"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seriesrig/series/internal/need"
 	"github.com/seriesrig/series/patches/mail"
 )
 
@@ -35,5 +40,58 @@ func TestRecipients(t *testing.T) {
 	}
 	if _, err := mail.Render(mail.Options{Series: s, Recipients: who[:1]}); err == nil {
 		t.Error("Render accepts recipients of one message for a series")
+	}
+}
+
+// Long lists of recipients, with names that have to be quoted, encoded and folded, change nothing about what git and b4
+// make of the thread.
+func TestAmRecipients(t *testing.T) {
+	r, s := history(t, cases["plain"])
+	want := r.describe("base", "main")
+	who := make([]mail.Recipients, len(s.Patches)+1)
+	for n := range who {
+		for i := range 60 {
+			name := []string{"", "Plain Name", "Comma, Name", "Jürgen Größe-Überlänge", `Quote "Q" Name`, strings.Repeat("Łong ", 15) + "Ñame", "J. R. (Bob) Hacker"}[i%7]
+			a := netmail.Address{Name: name, Address: fmt.Sprintf("somebody-%d.%d@lists.example.org", n, i)}
+			if i%3 == 0 {
+				who[n].To = append(who[n].To, a)
+			} else {
+				who[n].Cc = append(who[n].Cc, a)
+			}
+		}
+	}
+	th := render(t, mail.Options{Series: s, Recipients: who})
+	for _, m := range th.Messages {
+		for line := range strings.Lines(string(m.Raw)) {
+			if len(line) > 999 {
+				t.Errorf("a line of %d bytes: %.80q", len(line), line)
+			}
+		}
+		parsed, err := netmail.ReadMessage(bytes.NewReader(m.Raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for field, list := range map[string][]netmail.Address{"To": m.To, "Cc": m.Cc} {
+			got, err := parsed.Header.AddressList(field)
+			if err != nil || len(got) != len(list) {
+				t.Fatalf("%s is read back as %d addresses, %v; want %d", field, len(got), err, len(list))
+			}
+			for i, a := range got {
+				if *a != list[i] {
+					t.Errorf("%s: %v is read back as %v", field, list[i], *a)
+				}
+			}
+		}
+	}
+	tip, err := r.am("base", patchMails(th))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, r.describe("base", tip)); d != "" {
+		t.Errorf("git am (-commits +am):\n%s", d)
+	}
+	need.Tool(t, "b4")
+	if d := cmp.Diff(want, b4am(t, r, th)); d != "" {
+		t.Errorf("b4 am (-commits +b4):\n%s", d)
 	}
 }
