@@ -107,7 +107,7 @@ func (c *importCmd) base(ctx context.Context, a *app, s *intake.Series) (spec, n
 	case s.Base != "":
 		return s.Base, ""
 	case s.BaseCommit == "":
-		return defaultBase, "the thread names no base: taken is " + defaultBase + "; name another with --base"
+		return defaultBase, "the thread names no base that can be taken: it is " + defaultBase + "; name another with --base"
 	}
 	repo, err := filepath.Abs(c.repo())
 	if err == nil && intake.HasCommit(ctx, repo, s.BaseCommit) {

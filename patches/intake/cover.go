@@ -10,8 +10,9 @@ import (
 )
 
 var (
-	baseCommit   = regexp.MustCompile(`^base-commit: ([0-9a-f]{40})$`)
-	baseText     = regexp.MustCompile(`^base: ((?:debian|git|tar|dir):\S+)`)
+	baseCommit = regexp.MustCompile(`^base-commit: ([0-9a-f]{40})$`)
+	// Only what names a Debian package is taken: a mail must not choose whose Makefile is run.
+	baseText     = regexp.MustCompile(`^base: (debian:linux-source-[0-9]+\.[0-9]+)( |$)`)
 	changeID     = regexp.MustCompile(`^change-id: ([A-Za-z0-9._+-]{1,200})$`)
 	prerequisite = regexp.MustCompile(`^prerequisite-patch-id: ([0-9a-f]{40})$`)
 	baseLine     = regexp.MustCompile(`^(base-commit|base|change-id|prerequisite-[a-z-]+): |^ sha256:[0-9a-f]+$`)

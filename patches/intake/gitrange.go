@@ -131,7 +131,7 @@ func formatPatches(ctx context.Context, repo, base, last string) ([]*patches.Pat
 		// The author goes to the top of the body, so that a message that itself begins like a header is not taken for one.
 		"--from=Import <import@seriesrig.invalid>", "--no-to", "--no-cc", "--no-add-header", "--no-notes", "--no-signoff", "--no-base", "--subject-prefix=PATCH", "--numbered",
 		"--suffix=.patch", "--encode-email-headers", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
-		"--unified=3", "--inter-hunk-context=0", "--stat", "--summary", "-M", "-O/dev/null", "--signature=git", base+".."+last)
+		"--unified=3", "--inter-hunk-context=0", "--no-relative", "--stat", "--summary", "-M", "-O/dev/null", "--signature=git", base+".."+last)
 	if err := cmd.Run(ctx); err != nil {
 		return nil, err
 	}

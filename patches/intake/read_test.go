@@ -247,6 +247,19 @@ func TestBadMail(t *testing.T) {
 	}
 }
 
+// A mail does not choose whose Makefile is run: of the bases that it may name only Debian's are taken.
+func TestBaseOfMail(t *testing.T) {
+	for base, want := range map[string]string{"debian:linux-source-6.12": "debian:linux-source-6.12", "git:https://example.org/evil#main": "", "dir:/tmp/x": "",
+		"tar:https://example.org/x.tar": "", "debian:../x": ""} {
+		s := trial(t, 2)
+		s.Base = base
+		got, err := load(t, mboxOf(t, render(t, mail.Options{Series: s})), Options{})
+		if err != nil || got.Base != want {
+			t.Errorf("base of a thread on %s = %q, %v, want %q", base, got.Base, err, want)
+		}
+	}
+}
+
 // What is broken and no patch is passed over.
 func TestBrokenReply(t *testing.T) {
 	th := render(t, mail.Options{Series: trial(t, 3)})
