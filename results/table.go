@@ -57,6 +57,8 @@ func (t *Table) Text(width int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	heads := len(cells) - len(t.Rows)
+	cells = t.foldLabels(cells, heads, width)
 	blocks, err := t.blocks(cells, width)
 	if err != nil {
 		return "", err
@@ -72,7 +74,7 @@ func (t *Table) Text(width int) (string, error) {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		t.writeBlock(&b, cells, block)
+		t.writeBlock(&b, cells, heads, block)
 	}
 	if len(t.Notes) > 0 {
 		b.WriteByte('\n')
@@ -123,6 +125,73 @@ func clean(s string) string {
 	return strings.TrimSpace(s)
 }
 
+// minLabel is the number of columns below which labels are not folded.
+const minLabel = 10
+
+// foldLabels breaks labels that leave no room for the widest column beside them into several lines, at their blanks and
+// slashes, the longest column of labels first. heads is the number of lines above the rows.
+func (t *Table) foldLabels(cells [][]string, heads, width int) [][]string {
+	limits := map[int]int{}
+	widest, used := 0, 0
+	for i, c := range t.Columns {
+		w := columnWidth(cells, i)
+		if !c.Label {
+			widest = max(widest, w)
+			continue
+		}
+		limits[i] = w
+		used += w + len(gap)
+	}
+	for used+widest > width {
+		longest := -1
+		for i, w := range limits {
+			if w > max(minLabel, columnWidth(cells[:heads], i)) && (longest < 0 || w > limits[longest] || w == limits[longest] && i > longest) {
+				longest = i
+			}
+		}
+		if longest < 0 {
+			return cells
+		}
+		limits[longest]--
+		used--
+	}
+	out := cells[:heads:heads]
+	for _, row := range cells[heads:] {
+		lines := [][]string{row}
+		for i, limit := range limits {
+			for n, piece := range fold(row[i], limit) {
+				if n == len(lines) {
+					lines = append(lines, make([]string, len(row)))
+				}
+				if n == 0 {
+					lines[0] = append([]string(nil), lines[0]...)
+				}
+				lines[n][i] = piece
+			}
+		}
+		out = append(out, lines...)
+	}
+	return out
+}
+
+// fold breaks a text into pieces of at most width characters, after a blank or a slash where there is one.
+func fold(s string, width int) []string {
+	var out []string
+	r := []rune(s)
+	for len(r) > width {
+		at := width
+		for i := width; i > width/3; i-- {
+			if r[i-1] == '/' || r[i-1] == ' ' {
+				at = i
+				break
+			}
+		}
+		out = append(out, strings.TrimRight(string(r[:at]), " "))
+		r = r[at:]
+	}
+	return append(out, string(r))
+}
+
 // blocks shares the columns out among blocks that fit.
 func (t *Table) blocks(cells [][]string, width int) ([][]int, error) {
 	var labels []int
@@ -171,13 +240,13 @@ func columnWidth(cells [][]string, col int) int {
 	return w
 }
 
-func (t *Table) writeBlock(b *strings.Builder, cells [][]string, block []int) {
+func (t *Table) writeBlock(b *strings.Builder, cells [][]string, heads int, block []int) {
 	units := false // of this block: a table's second heading line may have none here
 	for _, col := range block {
 		units = units || clean(t.Columns[col].Unit) != ""
 	}
 	for i, row := range cells {
-		if i == 1 && !units && len(cells) > 1+len(t.Rows) {
+		if i == 1 && !units && heads > 1 {
 			continue
 		}
 		var line strings.Builder

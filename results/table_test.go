@@ -228,6 +228,34 @@ func TestTableSplit(t *testing.T) {
 	}
 }
 
+// Labels that leave no room beside them are folded, and nothing of them is lost.
+func TestTableLongLabels(t *testing.T) {
+	name := "Backlog/limit=64/tasks=100/kauditd=first/records=4/and much more of this and that"
+	table := &results.Table{Name: "long", Columns: []results.Column{{Head: "arch", Label: true}, {Head: "benchmark", Label: true}, {Head: "stock", Unit: "ns/op", Right: true}, {Head: "patched", Right: true}},
+		Rows: [][]string{{"amd64", name, "123456 ± 12 %", "1 ± 1 %"}, {"ppc64", "Short", "7", ""}}}
+	for _, width := range []int{0, 40, 50} {
+		text, err := table.Text(width)
+		if err != nil {
+			t.Fatalf("%d columns: %v", width, err)
+		}
+		checkWidth(t, text, max(width, map[bool]int{true: results.Width}[width == 0]))
+		var got strings.Builder
+		for _, line := range strings.Split(text, "\n") {
+			if !strings.HasPrefix(line, "amd64") && !strings.HasPrefix(line, "   ") {
+				continue
+			}
+			piece := strings.TrimSpace(strings.TrimPrefix(line, "amd64"))
+			got.WriteString(strings.TrimSpace(strings.Split(piece, "  ")[0]))
+		}
+		if width == 0 && !strings.Contains(strings.ReplaceAll(got.String(), " ", ""), strings.ReplaceAll(name, " ", "")) {
+			t.Errorf("%d columns: the label is %q:\n%s", width, got.String(), text)
+		}
+		if strings.Count(text, "123456 ± 12 %") != 1 {
+			t.Errorf("%d columns: the figure is not there once:\n%s", width, text)
+		}
+	}
+}
+
 // What a record says cannot break out of its cell.
 func TestTableHostile(t *testing.T) {
 	bad := &results.Table{Name: "x", Columns: []results.Column{{Head: "a\nb", Label: true}, {Head: "c"}},
