@@ -152,7 +152,7 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 	}
 	jobID := fmt.Sprintf("%q %q %q %v %v", job.Args, job.Env, job.Dir, job.PerTest, m.Limit)
 	key := cache.KeyOf("guest run 1", how.name, c.build.ID, bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID)
-	if again {
+	if again && !s.journal.ran(key) { // nor twice, where a run goes on
 		if err := s.store.Cache.Remove("guestrun", key); err != nil {
 			return nil, err
 		}
@@ -186,7 +186,9 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		}
 		return keepRun(dir, m.Dir, fresh)
 	})
+	c.worked = c.worked || !cached
 	if errors.Is(err, errNotKept) {
+		c.unkept = true
 		return fresh, nil
 	}
 	if err != nil {
@@ -197,7 +199,7 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		return nil, err
 	}
 	kept.Cached = cached
-	return kept, nil
+	return kept, s.journal.guest(c, key, string(kept.Verdict.Kind), cached)
 }
 
 func flagValue(args []string, flag string) string {
@@ -302,7 +304,7 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 				bad.Add(1)
 			}
 			end("%s", testSummary(c.rec.Tests))
-			return nil
+			return s.journal.finished("test", c, !c.worked)
 		})
 	}
 	err = g.Wait()

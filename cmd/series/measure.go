@@ -47,6 +47,10 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		end("%d figures", figures(c.rec.Benchmarks))
+		if err := s.journal.finished("bench", c, !c.worked); err != nil {
+			st.abort()
+			return err
+		}
 	}
 	st.end("%d kernels, %s mode", len(cells), opts.mode)
 	return nil

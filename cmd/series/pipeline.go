@@ -30,6 +30,8 @@ type cell struct {
 	name    string // "ppc64 2/3", "ppc64 2/3 debug"
 	build   *kernel.Build
 	rec     *results.Cell
+	worked  bool          // a guest was booted for it
+	unkept  bool          // and what came of it depends on how busy the host was: another run boots again
 	extra   *kernel.Extra // what W=1 and sparse say of the files that its patch and the next one touch
 
 	sections  []linker.Proof        // of the sections that the series promises
@@ -182,6 +184,9 @@ func (w *walk) run(ctx context.Context, cells []*cell) error {
 		}
 		if err := w.s.compare(ctx, w.builder, cells, i, fragments); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if err := w.s.journal.finished("build", c, c.build.Cached); err != nil {
+			return err
 		}
 		w.mu.Lock()
 		if c.build.Cached {

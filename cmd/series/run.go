@@ -52,6 +52,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := s.beginRun(cells, fmt.Sprintf("%+v %+v", tests, opts)); err != nil {
+		return err
+	}
 	buildErr := s.build(ctx, cells)
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr
@@ -80,6 +83,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		if err := s.writeThread(r, c.Output); err != nil {
 			return err
 		}
+	}
+	if err := s.journal.end(r); err != nil {
+		return err
 	}
 	if err := s.finish(r, buildErr, append(append([]string{"verdicts"}, s.benchmarkTables(r)...), "stages")...); err != nil {
 		return err

@@ -124,7 +124,8 @@ type session struct {
 	show    *progress
 	hush    func() // ends the plain lines about what is under way; nil where there are none
 	lock    *workLock
-	extra   bool // W=1 and sparse for the files that patches touch
+	journal *journal // nil: the verb keeps none
+	extra   bool     // W=1 and sparse for the files that patches touch
 
 	onlyKnown bool // no guest is booted: errNotKnown where one would have to be
 
@@ -209,6 +210,7 @@ func (s *session) Close() {
 	if s.show != nil {
 		s.show.wait()
 	}
+	s.journal.close()
 	if s.lock != nil {
 		s.lock.Close()
 	}
