@@ -41,6 +41,33 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// The series of this repository come back as what they went out.
+func TestRoundTripOwn(t *testing.T) {
+	all, err := patches.List("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		t.Fatal("there is no series")
+	}
+	for _, s := range all {
+		want := render(t, mail.Options{Series: s, From: jane, AllowMissing: true})
+		got, err := load(t, mboxOf(t, want), Options{})
+		if err != nil {
+			t.Errorf("%s: %v", s.ID, err)
+			continue
+		}
+		if d := cmp.Diff(mboxOf(t, want), mboxOf(t, render(t, mail.Options{Series: write(t, got), From: jane}))); d != "" {
+			t.Errorf("%s: written again (-first +second):\n%s", s.ID, d)
+		}
+		for i, p := range got.Patches {
+			if q := s.Patches[i]; p.Message() != q.Message() || p.Author != q.Author {
+				t.Errorf("%s: patch %d is by %s, %q; was by %s, %q", s.ID, i+1, p.Author, p.Message(), q.Author, q.Message())
+			}
+		}
+	}
+}
+
 // ways puts the messages of an mbox into each form that they may come in.
 func ways(t *testing.T, mbox string) map[string]string {
 	dir := t.TempDir()
