@@ -215,8 +215,7 @@ func (v *version) all() map[*letter]int {
 func thread(letters []*letter, id string) ([]*letter, error) {
 	id = bareID(id)
 	group := map[string]string{} // union-find over Message-Ids
-	var find func(string) string
-	find = func(x string) string {
+	find := func(x string) string {
 		for group[x] != "" && group[x] != x {
 			if next := group[group[x]]; next != "" {
 				group[x] = next
