@@ -3,31 +3,20 @@
 package vmtest
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/seriesrig/series/vmtest/guest"
+	"github.com/seriesrig/series/internal/fakeqemu"
 )
 
 // The test binary, run under the name of qemu-system-*, plays QEMU and the guest in it. What is behind the dash after
 // "system" says how.
 func TestMain(m *testing.M) {
 	if how, ok := strings.CutPrefix(filepath.Base(os.Args[0]), "qemu-system-"); ok {
-		os.Exit(playQEMU(how))
+		os.Exit(fakeqemu.Play(how, fakeqemu.Options{}))
 	}
 	os.Exit(m.Run())
 }
@@ -70,257 +59,8 @@ func fakeQuiet(how string) time.Duration {
 	return 15 * slow * time.Second
 }
 
-// A player is the fake's state.
-type player struct {
-	how             string
-	qmp             *os.File
-	events, console *os.File
-	mu              sync.Mutex
-	enc             *guest.Encoder
-	done            bool // said; an agent says nothing after it
-}
-
-func (p *player) is(how ...string) bool { return slices.Contains(how, p.how) }
-
-func (p *player) send(t guest.Type, v any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.done {
-		return
+func TestFakeDescriptors(t *testing.T) {
+	if fakeqemu.QMPFD != qmpFD || fakeqemu.EventsFD != eventsFD || fakeqemu.ConsoleFD != consoleFD {
+		t.Error("the fake listens on other descriptors than QEMU is given")
 	}
-	p.done = t == guest.TypeDone
-	payload, ok := v.([]byte)
-	if !ok && v != nil {
-		payload, _ = json.Marshal(v)
-	}
-	p.enc.Encode(t, payload)
-}
-
-func (p *player) print(lines ...string) {
-	for _, l := range lines {
-		fmt.Fprint(p.console, l+"\r\n")
-	}
-}
-
-func (p *player) event(name, data string) {
-	fmt.Fprintf(p.qmp, `{"event": %q, "data": %s, "timestamp": {"seconds": 1, "microseconds": 2}}`+"\r\n", name, data)
-}
-
-// die ends QEMU as the guest would have it.
-func (p *player) die(reason string, status int) {
-	p.event("SHUTDOWN", fmt.Sprintf(`{"guest": true, "reason": %q}`, reason))
-	os.Exit(status)
-}
-
-const greeting = `{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "fake"}, "capabilities": []}}`
-
-func playQEMU(how string) int {
-	p := &player{how: how, qmp: os.NewFile(qmpFD, "qmp"), events: os.NewFile(eventsFD, "events"),
-		console: os.NewFile(consoleFD, "console")}
-	p.enc = guest.NewEncoder(p.events)
-	if p.is("refuse") {
-		fmt.Fprintln(os.Stderr, "qemu-system-fake: could not load kernel")
-		return 1
-	}
-	if p.is("noterm") {
-		signal.Ignore(syscall.SIGTERM)
-	}
-	if p.is("orphan") {
-		// A child of QEMU's that holds the channels open, and takes SIGTERM for nothing.
-		c := exec.Command("/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done # "+orphanMark(os.Getppid()))
-		c.ExtraFiles = []*os.File{p.qmp, p.events, p.console}
-		c.Start()
-	}
-	switch {
-	case p.is("noqmp"):
-	case p.is("badqmp"):
-		fmt.Fprint(p.qmp, "{\"QMP\": }}}}")
-	default:
-		fmt.Fprint(p.qmp, greeting+"\r\n")
-		go p.serveQMP()
-	}
-	p.boot()
-	select {}
-}
-
-func (p *player) serveQMP() {
-	dec := json.NewDecoder(p.qmp)
-	for {
-		var c struct {
-			Execute string          `json:"execute"`
-			ID      json.RawMessage `json:"id"`
-		}
-		if dec.Decode(&c) != nil {
-			return
-		}
-		ret := "{}"
-		if c.Execute == "quit" && p.is("noquit", "noterm") {
-			continue
-		}
-		fmt.Fprintf(p.qmp, `{"return": %s, "id": %s}`+"\r\n", ret, c.ID)
-		if c.Execute == "qmp_capabilities" && p.is("eventflood") {
-			for range 50_000 {
-				p.event("RTC_CHANGE", `{"offset": 1}`)
-			}
-		}
-		if c.Execute == "quit" {
-			p.die("host-qmp-quit", 0)
-		}
-	}
-}
-
-// boot plays the kernel and the agent's beginning.
-func (p *player) boot() {
-	if p.is("silent") {
-		return
-	}
-	if p.is("vofexit") && slices.ContainsFunc(os.Args, func(a string) bool { return strings.Contains(a, "x-vof=on") }) {
-		p.die("guest-shutdown", 0)
-	}
-	p.print("[    0.000000] Linux version 6.12.117 (fake)")
-	switch p.how {
-	case "reset":
-		p.die("guest-reset", 0)
-	case "noroot":
-		p.print("[    0.5] Initramfs unpacking failed: junk within compressed archive",
-			"[    0.7] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)")
-		p.die("guest-reset", 0)
-	case "consoleflood":
-		line := strings.Repeat("x", 1000) + "\n"
-		for {
-			if _, err := io.WriteString(p.console, line); err != nil {
-				os.Exit(0)
-			}
-		}
-	}
-	p.print("[    0.900000] Run /series/agent as init process")
-	switch p.how {
-	case "hanginit":
-		return
-	case "agenterror":
-		p.send(guest.TypeError, guest.Failure{Message: "no port"})
-		return
-	}
-	p.send(guest.TypeHello, guest.Hello{Version: guest.Version, Arch: "amd64", Release: "6.12.117"})
-	switch p.how {
-	case "panic":
-		p.print("[    1.0] BUG: kernel NULL pointer dereference, address: 0000000000000000",
-			"[    1.0] Oops: Oops: 0002 [#1] PREEMPT SMP",
-			"[    1.1] Kernel panic - not syncing: Fatal exception",
-			"[    1.1] ---[ end Kernel panic - not syncing: Fatal exception ]---")
-		p.die("guest-reset", 0)
-	case "panicstuck":
-		p.print("[    1.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009")
-		return
-	case "panicked":
-		p.event("GUEST_PANICKED", `{"action": "shutdown"}`)
-		p.die("guest-panic", 0)
-	case "hang":
-		return
-	case "early":
-		p.die("guest-shutdown", 0)
-	case "crash":
-		fmt.Fprintln(os.Stderr, "qemu-system-fake: assertion failed")
-		os.Exit(3)
-	case "hostsignal":
-		p.die("host-signal", 0)
-	case "suicide":
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	case "splat", "splathang", "splatearly":
-		p.print("[    1.2] ------------[ cut here ]------------",
-			"[    1.2] WARNING: CPU: 0 PID: 1 at kernel/audit.c:123 audit_log_end+0x1/0x2",
-			"[    1.2] ---[ end trace 0000000000000000 ]---")
-		if p.is("splathang") {
-			return
-		}
-		if p.is("splatearly") {
-			p.die("guest-reset", 0)
-		}
-	case "forged":
-		p.send(guest.TypeExit, guest.Exit{}) // of a command that nobody asked for
-	case "seqgap":
-		b, _ := guest.AppendFrame(nil, guest.Frame{Type: guest.TypeHeartbeat, Seq: 7, Payload: []byte("{}")})
-		p.events.Write(b)
-	case "oversize":
-		b, _ := guest.AppendFrame(nil, guest.Frame{Type: guest.TypeHeartbeat, Seq: 1, Payload: []byte("{}")})
-		b[12] = 0x7f
-		p.events.Write(b)
-	case "halfframe":
-		b, _ := guest.AppendFrame(nil, guest.Frame{Type: guest.TypeHeartbeat, Seq: 1, Payload: []byte("{}")})
-		p.events.Write(b[:10])
-		p.die("guest-reset", 0)
-	}
-	go func() {
-		for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-			p.send(guest.TypeHeartbeat, guest.Heartbeat{Clock: guest.Clock{Monotonic: time.Since(start)}})
-		}
-	}()
-	p.serveAgent()
-}
-
-// serveAgent plays the agent: its commands do what their environment says.
-func (p *player) serveAgent() {
-	start := time.Now()
-	clock := func() guest.Clock { return guest.Clock{Monotonic: time.Since(start)} }
-	dec := guest.NewHostDecoder(bufio.NewReader(p.events))
-	signals := make(chan int, 10)
-	for {
-		f, err := dec.Decode()
-		if err != nil {
-			return
-		}
-		switch f.Type {
-		case guest.TypeSignal:
-			var s guest.SignalRequest
-			json.Unmarshal(f.Payload, &s)
-			signals <- s.Signal
-		case guest.TypeRun:
-			var c guest.Command
-			json.Unmarshal(f.Payload, &c)
-			go p.playCommand(c, clock, signals)
-		case guest.TypeReboot:
-			p.send(guest.TypeDone, guest.Done{Commands: 1})
-		}
-	}
-}
-
-func (p *player) playCommand(c guest.Command, clock func() guest.Clock, signals <-chan int) {
-	env := map[string]string{}
-	for _, e := range c.Env {
-		name, value, _ := strings.Cut(e, "=")
-		env[name] = value
-	}
-	p.send(guest.TypeStart, guest.Start{PID: 2})
-	exit := guest.Exit{Started: clock()}
-	for line := range strings.SplitAfterSeq(env["OUT"], "\n") {
-		if name, ok := strings.CutPrefix(line, "\x16=== RUN   "); ok && c.Marks {
-			p.send(guest.TypeTest, guest.Test{Action: "run", Name: strings.TrimSpace(name), Now: clock()})
-		}
-		p.send(guest.TypeStdout, []byte(line))
-	}
-	if n, _ := strconv.Atoi(env["FLOOD"]); n > 0 {
-		for range n {
-			p.send(guest.TypeStdout, bytes.Repeat([]byte{0xff}, 64<<10))
-		}
-	}
-	exit.Status, _ = strconv.Atoi(env["STATUS"])
-	switch env["THEN"] {
-	case "die":
-		p.die("guest-reset", 0)
-	case "wait": // for the signal that ends it
-		for sig := range signals {
-			if sig == int(syscall.SIGQUIT) {
-				p.send(guest.TypeStdout, []byte("SIGQUIT: quit\n\ngoroutine 1 [running]:\n"))
-				if env["DUMP"] == "ends" {
-					exit.Status = 2
-					break
-				}
-				continue
-			}
-			exit.Status, exit.Signal = -1, syscall.Signal(sig)
-			break
-		}
-	}
-	exit.Ended = clock()
-	p.send(guest.TypeExit, exit)
 }

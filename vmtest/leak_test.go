@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seriesrig/series/internal/fakeqemu"
 )
 
 // leftovers checks, at the end of a test, that no child, descriptor or goroutine of it is left.
@@ -31,9 +33,6 @@ func leftovers(t testing.TB) {
 		t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
 	})
 }
-
-// orphanMark is in the command line of what a fake QEMU, started by a test, leaves behind.
-func orphanMark(test int) string { return fmt.Sprintf("vmtest-orphan-of-%d", test) }
 
 func missing(now, before []string) (left []string) {
 	have := map[string]int{}
@@ -55,7 +54,7 @@ func inventory() (all []string) {
 	cmdlines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range cmdlines {
 		// Children of a QEMU that has gone are no longer ours.
-		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(orphanMark(os.Getpid()))) {
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(fakeqemu.OrphanMark(os.Getpid()))) {
 			all = append(all, "orphan "+path)
 		}
 	}

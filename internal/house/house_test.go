@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"internal/run":            {},
 	"internal/cache":          {"internal/flock"},
 	"internal/flock":          {},
+	"internal/fakeqemu":       {"vmtest/guest"},
 	"internal/mutants":        {},
 	"internal/need":           {"internal/run"},
 	"internal/house":          {},
