@@ -163,8 +163,6 @@ func TestGather(t *testing.T) {
 	s := trial(t, 3)
 	th := render(t, mail.Options{Series: s})
 	m := th.Messages
-	old := render(t, mail.Options{Series: s, Revision: 2, From: jane})
-	_ = old
 	rev := "Rev Iewer <rev@example.org>"
 	deep := strings.Replace(reply(m[2], "Someone <some@example.org>", "Hm.\n"), "<r", "<deep", 1)
 	deepID := strings.TrimSuffix(strings.SplitN(strings.SplitN(deep, "Message-Id: <", 2)[1], ">", 2)[0], "")
@@ -212,6 +210,25 @@ func TestGather(t *testing.T) {
 		if !strings.Contains(strings.Join(got.Notes, "\n"), tc.note) || tc.note == "" && len(got.Notes) > 0 {
 			t.Errorf("%s: notes %q, want %q", name, got.Notes, tc.note)
 		}
+	}
+}
+
+// What was said of another version is not said of this one.
+func TestGatherOtherVersion(t *testing.T) {
+	rev := "Rev Iewer <rev@example.org>"
+	v1 := render(t, mail.Options{Series: trial(t, 2)})
+	v2 := render(t, mail.Options{Series: trial(t, 2), Revision: 2})
+	text := mboxOf(t, v1) + mboxOf(t, v2) + reply(v1.Messages[1], rev, "Reviewed-by: "+rev) + reply(v2.Messages[2], rev, "> Why 2.\nAcked-by: "+rev)
+	for version, want := range map[int]string{0: "patch 2: Acked-by: " + rev, 1: "patch 1: Reviewed-by: " + rev} {
+		s, err := load(t, text, Options{Version: version})
+		if err != nil || len(s.Gathered) != 1 || s.Gathered[0] != want {
+			t.Errorf("-v %d: taken %q, %v, want %q", version, s.Gathered, err, want)
+		}
+	}
+	// A second version that answers the first is not a reply to it.
+	nested := strings.ReplaceAll(text, "In-Reply-To: <"+v2.Messages[0].ID, "In-Reply-To: <"+v1.Messages[0].ID)
+	if s, err := load(t, nested, Options{}); err != nil || len(s.Gathered) != 1 || s.Revision != 2 {
+		t.Errorf("nested: v%d, taken %q, %v", s.Revision, s.Gathered, err)
 	}
 }
 
