@@ -37,6 +37,7 @@ func TestScript(t *testing.T) {
 			"gone":      cmdGone,
 			"port":      cmdPort,
 			"holds":     cmdHolds,
+			"record":    cmdRecord,
 			// status N series ARGS... runs series and checks its exit status.
 			"status": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {

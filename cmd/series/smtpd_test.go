@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,6 +16,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seriesrig/series/internal/smtptest"
+	"github.com/seriesrig/series/patches"
+	"github.com/seriesrig/series/results"
 )
 
 // cmdPort makes the port in a file the one that git names for sending.
@@ -35,6 +38,25 @@ func cmdHolds(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("no %s has %q after 10s", args[0], args[1])
+}
+
+// cmdRecord writes a record of the series demo into the work folder: record DAY VERDICT.
+func cmdRecord(ts *testscript.TestScript, neg bool, args []string) {
+	s, err := patches.Load(ts.MkAbs("patches/demo"))
+	ts.Check(err)
+	day, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	at := time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC)
+	r := &results.Run{Series: s.ID, Revision: 1, Verdict: results.Verdict(args[1]), Base: results.Base{Spec: "dir:linux", Version: "6.12", Hash: "sha256:" + strings.Repeat("0", 64)}, Started: at, Finished: at}
+	for i, p := range s.Patches {
+		r.Patches = append(r.Patches, results.PatchFile{N: i + 1, File: filepath.Base(p.File), Subject: p.Subject, Hash: fmt.Sprintf("sha256:%x", sha256.Sum256(p.Raw))})
+		r.Cells = append(r.Cells, results.Cell{Arch: "amd64", Patch: i + 1, Config: "release", Build: &results.Build{ID: "x", Image: "vmlinux", Log: "log"},
+			Tests: &results.Tests{Verdict: r.Verdict, Passed: 3}})
+	}
+	dir := ts.MkAbs(".cache/series/runs/demo")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	_, _, err = results.Save(dir, r)
+	ts.Check(err)
 }
 
 // smtpdMain is the program smtpd of the scripts: smtpd DIR [STEP NTH KIND]. It writes its port and its certificate to DIR,
