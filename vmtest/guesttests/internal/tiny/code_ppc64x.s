@@ -16,6 +16,7 @@ TEXT ·code(SB), NOSPLIT, $0-16
 // The program, see Loop. A system call keeps R14 to R31; it sets the summary overflow bit of CR0 where it fails. There is
 // no stack that could be used: a child may share it.
 TEXT loop<>(SB), NOSPLIT|NOFRAME, $0-0
+	XOR R0, R0 // the assembler counts on it, and the kernel starts a program with the number of execve in it
 	MOVD $PARAMS, R14
 	MOVD $TIMES, R15
 	MOVD param_batches(R14), R16
