@@ -26,8 +26,15 @@ func Tool(t testing.TB, name string) string {
 func Root(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		Missing(t, "this takes root")
+		Unfit(t, "this takes root")
 	}
+}
+
+// Unfit skips a test for which the machine would have to be another one, or the user. Nothing that could be installed
+// mends it, so it is a skip where everything is required, too; the machines of CI are fit for all tests.
+func Unfit(t testing.TB, what string) {
+	t.Helper()
+	t.Skip(what)
 }
 
 // Kernel needs a built kernel of an architecture ("amd64", "ppc64", "ppc64le") and returns the path of its vmlinux, from
