@@ -46,6 +46,7 @@ func isFinding(err error) bool {
 // buildCmd builds kernels and proves what can be read off them.
 type buildCmd struct {
 	cellFlags
+	junitFlag
 }
 
 func (c *buildCmd) Run(ctx context.Context, a *app) error {
@@ -64,6 +65,9 @@ func (c *buildCmd) Run(ctx context.Context, a *app) error {
 	}
 	r, err := s.record(started, cells)
 	if err != nil {
+		return err
+	}
+	if err := c.junitFlag.write(r); err != nil {
 		return err
 	}
 	return s.finish(r, buildErr, "verdicts")

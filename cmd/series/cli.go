@@ -48,6 +48,7 @@ type cli struct {
 	Boot   bootCmd   `cmd:"" help:"Boot a kernel and get a shell in the guest."`
 	Exec   execCmd   `cmd:"" help:"Run a program in a guest, for go test -exec."`
 	Status statusCmd `cmd:"" help:"Tell how far a run is, from another shell."`
+	CI     ciCmd     `cmd:"" name:"ci" help:"Write the workflow that runs a series in a CI service."`
 	Doctor doctorCmd `cmd:"" help:"Look whether this host has what the verbs need, and how full the work folder is."`
 	Clean  cleanCmd  `cmd:"" help:"Delete what the work folder holds."`
 }

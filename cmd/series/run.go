@@ -22,6 +22,7 @@ type runCmd struct {
 	Fresh   bool          `help:"Boot a guest for all tests of a package, instead of restoring one from a snapshot for each test."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags
+	junitFlag
 	Record string `placeholder:"DIR" help:"Also write the record and the figures in Go's benchmark format there."`
 	Output string `short:"o" placeholder:"MBOX" help:"Where the thread goes (default: beside the record in the work folder)."`
 }
@@ -74,6 +75,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	}
 	r, err := s.record(started, cells)
 	if err != nil {
+		return err
+	}
+	if err := c.junitFlag.write(r); err != nil {
 		return err
 	}
 	if err := s.save(r, c.Record); err != nil {

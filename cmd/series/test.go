@@ -18,6 +18,7 @@ type guestFlags struct {
 type testCmd struct {
 	cellFlags
 	guestFlags
+	junitFlag
 	Fresh bool   `help:"Boot a guest for all tests of a package, instead of restoring one from a snapshot for each test."`
 	Only  string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
 }
@@ -41,6 +42,9 @@ func (c *testCmd) Run(ctx context.Context, a *app) error {
 	}
 	r, err := s.record(started, cells)
 	if err != nil {
+		return err
+	}
+	if err := c.junitFlag.write(r); err != nil {
 		return err
 	}
 	return s.finish(r, buildErr, "verdicts")

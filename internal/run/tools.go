@@ -51,11 +51,15 @@ func Look(tool string) (string, error) {
 	if strings.ContainsRune(tool, '/') {
 		return "", fmt.Errorf("find %s: %w", tool, err)
 	}
-	pkg := packages[tool]
-	if pkg == "" {
-		pkg = tool
+	return "", &MissingError{Tool: tool, Package: Package(tool)}
+}
+
+// Package says which Debian package brings a tool.
+func Package(tool string) string {
+	if pkg := packages[tool]; pkg != "" {
+		return pkg
 	}
-	return "", &MissingError{Tool: tool, Package: pkg}
+	return tool
 }
 
 // kept are the variables of our own environment that a child gets. Everything else stays out: a GIT_DIR or a
