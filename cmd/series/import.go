@@ -18,6 +18,7 @@ type importCmd struct {
 	Take      int      `name:"revision" short:"v" placeholder:"N" help:"Take [PATCH vN] (default: the latest version that is complete)."`
 	MessageID string   `placeholder:"ID" help:"Keep to the thread that has this message."`
 	Repo      string   `placeholder:"DIR" help:"Repository of the commits, and where the base-commit of a thread is looked for (default: the current folder's)."`
+	Into      string   `placeholder:"ID" help:"Make no series: add the trailers that were answered to the patches of this one, as far as their diffs are those of the thread."`
 	Arch      []string `default:"amd64" placeholder:"A,..." help:"What the series is built for (default: ${default})."`
 	DryRun    bool     `short:"n" help:"Read and check, and write nothing."`
 }
@@ -29,7 +30,7 @@ type importOutput struct {
 	Title    string   `json:"title"`
 	Revision int      `json:"revision"`
 	Base     string   `json:"base"`
-	Patches  []string `json:"patches"`
+	Patches  []string `json:"patches,omitempty"`
 	Gathered []string `json:"gathered,omitempty"` // trailers from replies
 	Notes    []string `json:"notes,omitempty"`
 }
@@ -45,6 +46,9 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 			return &coded{exitUsage, err}
 		}
 		return err
+	}
+	if c.Into != "" {
+		return c.update(a, s)
 	}
 	base, note := c.base(ctx, a, s)
 	if note != "" {
@@ -73,6 +77,28 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 		fmt.Fprintln(a.stderr, "taken for "+g)
 	}
 	fmt.Fprintf(a.stdout, "%s: v%d, %d patches: %s\n", out.ID, out.Revision, len(out.Patches), out.Title)
+	return nil
+}
+
+// update adds the trailers of a thread to a series that is there.
+func (c *importCmd) update(a *app, s *intake.Series) error {
+	to, err := a.load(c.Into)
+	if err != nil {
+		return err
+	}
+	added, err := s.Update(to, c.DryRun)
+	if err != nil {
+		return err
+	}
+	if a.cli.JSON {
+		return a.printJSON(importOutput{ID: to.ID, Dir: to.Dir, Title: to.Title, Revision: to.Revision, Base: to.Base, Gathered: added, Notes: s.Notes})
+	}
+	for _, n := range s.Notes {
+		fmt.Fprintln(a.stderr, "series: "+n)
+	}
+	for _, t := range added {
+		fmt.Fprintln(a.stdout, t)
+	}
 	return nil
 }
 

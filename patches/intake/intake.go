@@ -42,6 +42,7 @@ type Series struct {
 	Notes []string
 	// Gathered are the trailers that were taken from replies, "patch 2: Acked-by: ...".
 	Gathered []string
+	trailers map[int][]string // by patch
 }
 
 func (s *Series) note(format string, args ...any) {

@@ -56,8 +56,8 @@ func fromMail(name string, raws []rawMail, o Options) (*Series, error) {
 	if err != nil {
 		return nil, err
 	}
-	trailers := gather(letters, v, s)
-	if s.Patches, err = v.build(trailers); err != nil {
+	s.trailers = gather(letters, v, s)
+	if s.Patches, err = v.build(s.trailers); err != nil {
 		return nil, err
 	}
 	if err := v.fill(s); err != nil {

@@ -215,13 +215,66 @@ func addTrailer(body, line string) string {
 
 var trailerLine = regexp.MustCompile(`^[A-Za-z0-9-]+[ \t]*:[ \t]*\S`)
 
-// endsInTrailers tells whether the last paragraph of a message is one of trailers alone.
+// endsInTrailers tells whether the last paragraph of a message is one of trailers, with what maintainers put between them.
 func endsInTrailers(body string) bool {
 	at := strings.LastIndex(strings.TrimRight(body, "\n"), "\n\n")
-	for line := range strings.Lines(body[at+1:]) {
-		if line = strings.TrimRight(line, "\n"); line != "" && line[0] != ' ' && line[0] != '\t' && !trailerLine.MatchString(line) {
+	found := false
+	for line := range strings.Lines(strings.TrimLeft(body[at+1:], "\n")) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case trailerLine.MatchString(line):
+			found = true
+		case found && line != "" && (line[0] == ' ' || line[0] == '\t'): // goes on from the line before
+		case strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]"), strings.HasPrefix(line, "(cherry picked from commit "):
+		default:
 			return false
 		}
 	}
-	return true
+	return found
+}
+
+// SameDiff tells whether two patches have the same diff, byte for byte.
+func SameDiff(a, b *patches.Patch) bool {
+	x, err := diffText(a)
+	if err != nil {
+		return false
+	}
+	y, err := diffText(b)
+	return err == nil && x == y
+}
+
+// AddTrailer returns a patch whose message ends in one more trailer, and which is otherwise the same, byte for byte. One that
+// has the trailer is returned as it is.
+func AddTrailer(p *patches.Patch, line string) (*patches.Patch, error) {
+	want := addTrailer(p.Body, line)
+	if want == p.Body {
+		return p, nil
+	}
+	at := p.Lines.Notes
+	if at == 0 {
+		at = p.Lines.Diff
+	}
+	lines := bytes.SplitAfter(p.Raw, []byte("\n"))
+	end := at - 1 // the line that ends the message
+	for end > p.Lines.Body-1 && len(bytes.TrimSpace(lines[end-1])) == 0 {
+		end--
+	}
+	text := line + "\n"
+	if p.Body != "" && !endsInTrailers(p.Body) {
+		text = "\n" + text
+	}
+	if end == p.Lines.Body-1 && p.Body == "" && end > 0 && len(bytes.TrimSpace(lines[end-1])) > 0 {
+		text = "\n" + text
+	}
+	raw := bytes.Join(lines[:end], nil)
+	raw = append(append(raw, text...), bytes.Join(lines[end:], nil)...)
+	q, err := patches.ParsePatch(p.File, raw)
+	if err != nil {
+		return nil, err
+	}
+	if q.Body != want || q.Author != p.Author || q.Subject != p.Subject || !SameDiff(p, q) {
+		return nil, &patches.InputError{File: p.File, Msg: fmt.Sprintf("%q cannot be added to its message", shorten(line))}
+	}
+	q.Number = p.Number
+	return q, nil
 }
