@@ -178,9 +178,9 @@ func newestRecord(dir string, o *mail.Options, a *app) (*results.Run, error) {
 }
 
 // writeThread renders the thread from a run's own record.
-func (s *session) writeThread(r *results.Run, output string) error {
+func (s *session) writeThread(ctx context.Context, r *results.Run, output string) error {
 	st := s.show.stage("mail", len(s.series.Patches)+1)
-	plan, err := recipientFlags{Maintainers: true}.planIn(s.app, s.series, s.source, s.applied)
+	plan, err := recipientFlags{Maintainers: true}.planIn(ctx, s.app, s.series, s.source, s.applied)
 	if err != nil {
 		st.abort()
 		return err

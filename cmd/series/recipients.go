@@ -8,20 +8,23 @@ import (
 	"fmt"
 	"io/fs"
 	netmail "net/mail"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/patches"
+	"github.com/seriesrig/series/patches/lint"
 	"github.com/seriesrig/series/patches/mail"
 	"github.com/seriesrig/series/patches/maintainers"
 )
 
 // recipientFlags say who gets the thread besides those whom series.toml names.
 type recipientFlags struct {
-	Maintainers bool `negatable:"" default:"true" help:"Send each patch to those whom the base's MAINTAINERS names for it (To: maintainers, Cc: reviewers and lists); --no-maintainers leaves it at series.toml's."`
-	Stable      bool `help:"Send a patch with a Cc: stable@vger.kernel.org trailer there, too."`
+	Maintainers bool   `negatable:"" default:"true" help:"Send each patch to those whom the base's MAINTAINERS names for it (To: maintainers, Cc: reviewers and lists); --no-maintainers leaves it at series.toml's."`
+	Git         string `type:"existingdir" placeholder:"REPO" help:"Repository in which the authors of commits that the patches fix are looked up, who get those patches (default: that of a git base)."`
+	Stable      bool   `help:"Send a patch with a Cc: stable@vger.kernel.org trailer there, too."`
 }
 
 // plan finds the recipients in the base, which is fetched and unpacked where it is not there yet.
@@ -54,11 +57,11 @@ func (f recipientFlags) plan(ctx context.Context, a *app, s *patches.Series) (*m
 	if err != nil {
 		return nil, err
 	}
-	return f.planIn(a, s, source, applied)
+	return f.planIn(ctx, a, s, source, applied)
 }
 
 // planIn finds the recipients in a tree that the series has been applied to. A tree without MAINTAINERS names nobody.
-func (f recipientFlags) planIn(a *app, s *patches.Series, source patches.Source, applied *patches.Result) (*maintainers.Plan, error) {
+func (f recipientFlags) planIn(ctx context.Context, a *app, s *patches.Series, source patches.Source, applied *patches.Result) (*maintainers.Plan, error) {
 	plan, err := maintainers.Planner{Tree: source, Applied: applied, Stable: f.Stable}.Plan(s.Patches)
 	if errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintln(a.stderr, "series: the base has no MAINTAINERS; the thread goes to those whom series.toml names")
@@ -70,7 +73,42 @@ func (f recipientFlags) planIn(a *app, s *patches.Series, source patches.Source,
 	for _, w := range plan.Warnings {
 		fmt.Fprintf(a.stderr, "series: %s\n", w)
 	}
-	return plan, nil
+	return plan, f.blame(ctx, a, s, plan)
+}
+
+var fixesCommit = regexp.MustCompile(`^[0-9a-f]{8,40}\b`)
+
+// blame adds the authors of the commits that the patches fix, where there is a repository to find them in.
+func (f recipientFlags) blame(ctx context.Context, a *app, s *patches.Series, plan *maintainers.Plan) error {
+	spec := s.Base
+	if a.cli.Base != "" {
+		spec = a.cli.Base
+	}
+	repo, rev := (&lintCmd{Git: f.Git}).repository(spec)
+	if repo == "" {
+		return nil
+	}
+	lookup := &commitLookup{ctx: ctx, repo: repo, rev: rev}
+	for i, p := range s.Patches {
+		for _, t := range p.Trailers {
+			id := fixesCommit.FindString(t.Value)
+			if !strings.EqualFold(t.Key, "Fixes") || id == "" {
+				continue
+			}
+			c, err := lookup.Commit(id)
+			switch {
+			case errors.Is(err, lint.ErrNoCommit):
+				fmt.Fprintf(a.stderr, "series: %s:%d: %s has no commit %s, so its author is not told\n", p.File, t.Line, repo, id)
+				continue
+			case err != nil:
+				return err
+			}
+			if err := plan.Add(i+1, netmail.Address{Name: c.Author.Name, Address: c.Author.Email}, maintainers.Blamed, "author of "+id+", which it fixes"); err != nil {
+				fmt.Fprintf(a.stderr, "series: %s:%d: the author of %s is not told: %v\n", p.File, t.Line, id, err)
+			}
+		}
+	}
+	return nil
 }
 
 // headers returns the To: and the Cc: of each message; nil where only series.toml counts.

@@ -84,7 +84,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if buildErr == nil && r.Verdict == "pass" {
-		if err := s.writeThread(r, c.Output); err != nil {
+		if err := s.writeThread(ctx, r, c.Output); err != nil {
 			return err
 		}
 	}

@@ -26,9 +26,10 @@ const (
 	InFile     Role = "in file"    // named in a device-tree binding that the patch touches
 	List       Role = "list"
 	Trailer    Role = "trailer" // named in a trailer of the patch
+	Blamed     Role = "blamed"  // wrote the commit that the patch fixes
 )
 
-var roles = []Role{Maintainer, Reviewer, Keyword, InFile, List, Trailer}
+var roles = []Role{Maintainer, Reviewer, Keyword, InFile, List, Trailer, Blamed}
 
 // A Recipient is an address and why it gets mail.
 type Recipient struct {

@@ -283,6 +283,24 @@ func TestPlan(t *testing.T) {
 	if d := cmp.Diff(one+three, show(plan.Cover)); d != "" {
 		t.Errorf("cover (-want +got):\n%s", d)
 	}
+	for name, bad := range map[string]mail.Address{"address": {Address: "x@y>, <z@w"}, "name": {Name: "x\nBcc: y@z.w", Address: "x@y.z"}, "none": {}} {
+		if err := plan.Add(2, bad, Blamed, "x"); err == nil || len(plan.Patches[1]) > 0 {
+			t.Errorf("%s: Add = %v, patch 2 goes to %s", name, err, show(plan.Patches[1]))
+		}
+	}
+	if err := plan.Add(2, mail.Address{Name: "Bl. Amed", Address: "blamed@example.org"}, Blamed, "author of x"); err != nil {
+		t.Error(err)
+	}
+	if err := plan.Add(2, mail.Address{Address: "OLD@example.org"}, Blamed, "author of y"); err != nil {
+		t.Error(err)
+	}
+	const two = "\"Bl. Amed\" <blamed@example.org> blamed: author of x\n"
+	if d := cmp.Diff(two+"<OLD@example.org> blamed: author of y\n", show(plan.Patches[1])); d != "" {
+		t.Errorf("patch 2, with additions (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(strings.Replace(one, "unknown:OLD", "unknown:OLD; author of y", 1)+three+two, show(plan.Cover)); d != "" {
+		t.Errorf("cover, with additions (-want +got):\n%s", d)
+	}
 	plan, err = Planner{Tree: tree, Stable: true}.Plan(ps[:1])
 	if err != nil {
 		t.Fatal(err)

@@ -75,6 +75,20 @@ func (p Planner) Plan(ps []*patches.Patch) (*Plan, error) {
 	return plan, nil
 }
 
+// Add adds a recipient of patch n; 1 is the first. An address that could be something else in a header is an error.
+func (p *Plan) Add(n int, address mail.Address, role Role, reason string) error {
+	a := newAddr(address.Name, address.Address)
+	if err := a.check(); err != nil {
+		return err
+	}
+	one := []Recipient{{Address: a.mail(), Role: role, Reasons: []string{reason}}}
+	mine, all := union(p.Patches[n-1]), union(p.Cover)
+	mine.add(one)
+	all.add(one)
+	p.Patches[n-1], p.Cover = mine, all
+	return nil
+}
+
 // IsStable tells the addresses of the stable tree: a patch is marked with them, and not sent to them.
 func IsStable(address string) bool {
 	local, domain, _ := strings.Cut(strings.ToLower(address), "@")
