@@ -76,7 +76,11 @@ func (c *exportCmd) Run(ctx context.Context, a *app) error {
 		fmt.Fprintf(a.stdout, "%s: branch %s, %d commits\n", out.Repo, out.Branch, len(out.Commits))
 	}
 	if out.Quilt != "" {
-		fmt.Fprintf(a.stdout, "%s: %d patches; in a source tree: QUILT_PATCHES=%s quilt push -a\n", out.Quilt, len(s.Patches), out.Quilt)
+		abs, err := filepath.Abs(out.Quilt)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "%s: %d patches; in a source tree: QUILT_PATCHES=%s quilt push -a\n", out.Quilt, len(s.Patches), abs)
 	}
 	return nil
 }
