@@ -15,6 +15,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"series": main,
 		"smtpd":  smtpdMain,
+
+		"qemu-system-x86_64": standInQEMU,
 	})
 }
 

@@ -70,10 +70,13 @@ func Long(t testing.TB) {
 	}
 }
 
+// Everything tells whether everything is required (SERIES_REQUIRE=1): a test that can look at more or at less looks at all.
+func Everything() bool { return os.Getenv("SERIES_REQUIRE") == "1" }
+
 // Missing skips the test, or fails it where everything is required.
 func Missing(t testing.TB, what string) {
 	t.Helper()
-	if os.Getenv("SERIES_REQUIRE") == "1" {
+	if Everything() {
 		t.Fatalf("required: %s", what)
 	}
 	t.Skip(what)
