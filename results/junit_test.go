@@ -68,7 +68,7 @@ func TestJUnit(t *testing.T) {
 		{Name: "TestSkipped", Verdict: results.Pass, Skipped: true, Output: "too old"},
 	}}
 	r.Cells[3].Build, r.Cells[3].Tests = nil, &results.Tests{Verdict: results.Rig}
-	rep, text := readReport(t, r)
+	rep, _ := readReport(t, r)
 	var got []string
 	for _, s := range rep.Suites {
 		n := [4]int{}

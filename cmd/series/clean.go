@@ -91,11 +91,11 @@ func (c *cleanCmd) Run(ctx context.Context, a *app) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		gone := true
-		if !c.DryRun {
-			if gone, err = t.drop(); err != nil {
-				return err
-			}
+		var gone bool
+		if c.DryRun {
+			gone = t.busy == nil || !t.busy()
+		} else if gone, err = t.drop(); err != nil {
+			return err
 		}
 		if !gone {
 			out.InUse = append(out.InUse, t)

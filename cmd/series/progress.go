@@ -119,7 +119,7 @@ func (s *stage) state() string {
 	if s.result != "" {
 		return s.result
 	}
-	return strings.Join(s.active, ", ")
+	return strings.Join(s.active, ", ") + s.p.track.left(s.name, time.Now())
 }
 
 // begin says that a cell is under way; the function that it returns says how the cell ended.

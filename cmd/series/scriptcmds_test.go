@@ -22,7 +22,7 @@ func cmdToolchain(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range []string{"gcc", "ld", "as", "nm", "objcopy", "ar", "strip", "flex", "bison", "bc"} {
 		ts.Check(os.Link(filepath.Join(bin, "tool"), filepath.Join(bin, name)))
 	}
-	for _, name := range []string{"sh", "cat", "mkdir", "sleep", "basename", "git", "rm", "env"} {
+	for _, name := range []string{"sh", "cat", "ls", "mkdir", "sleep", "basename", "git", "rm", "env"} {
 		path, err := exec.LookPath(name)
 		ts.Check(err)
 		ts.Check(os.Symlink(path, filepath.Join(bin, name)))

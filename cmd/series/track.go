@@ -283,6 +283,21 @@ func (t *tracker) underWay(now time.Time, atLeast time.Duration) []string {
 	return lines
 }
 
+// left renders how long a stage may still take, where that is known.
+func (t *tracker) left(stage string, now time.Time) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.stage(stage)
+	if s == nil {
+		return ""
+	}
+	d, ok := t.state.stageRemaining(s, now)
+	if !ok || d < time.Second {
+		return ""
+	}
+	return fmt.Sprintf("  (%s left at most)", d.Round(time.Second))
+}
+
 // count renders how far a cell is, where that is known.
 func (c *cellState) count(before string) string {
 	switch {

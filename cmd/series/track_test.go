@@ -72,6 +72,22 @@ func TestTrackerTimes(t *testing.T) {
 	}
 }
 
+func TestTrackerLeft(t *testing.T) {
+	tr := tracker{state: runState{Times: map[string]float64{"build a 0/2": 90}}}
+	tr.beginStage("build", 1)
+	if got := tr.left("build", time.Now()); got != "  (1m30s left at most)" {
+		t.Errorf("before the first cell: %q", got)
+	}
+	tr.beginCell("build", "a 0/2")
+	if got := tr.left("build", time.Now().Add(30*time.Second)); got != "  (1m0s left at most)" {
+		t.Errorf("after 30 s: %q", got)
+	}
+	tr.beginCell("build", "b 0/2")
+	if got := tr.left("build", time.Now()); got != "" {
+		t.Errorf("with a cell that was never done: %q, want nothing", got)
+	}
+}
+
 // A second run of the same series, such as one in another work folder's link, must not write over the first one's state.
 func TestTrackerAlone(t *testing.T) {
 	dir := t.TempDir()
@@ -94,26 +110,27 @@ func TestSaySome(t *testing.T) {
 	st.begin("ppc64 0/2")("known")
 	p.track.event(kernel.Event{Stage: "build", Object: "ppc64-release", Done: 7}) // its cell has ended
 	p.track.event(kernel.Event{Stage: "build", Object: "amd64-release", Done: 1234})
-	tick, done, over := make(chan time.Time), make(chan struct{}), make(chan struct{})
-	go func() { p.saySome(tick, done); close(over) }()
-	now := time.Now()
-	tick <- now.Add(70 * time.Second)
-	st.begin("ppc64 1/2") // after the tick by its own clock, so not yet worth a line
-	end("built")
-	tick <- now.Add(71 * time.Second)
-	close(done)
-	<-over
-	var got []string
-	for line := range strings.Lines(out.String()) {
-		if strings.Contains(line, "under way") {
-			got = append(got, strings.TrimSpace(line))
-		}
+	say := func(after time.Duration) []string {
+		out.Reset()
+		tick, done, over := make(chan time.Time), make(chan struct{}), make(chan struct{})
+		go func() { p.saySome(tick, done); close(over) }()
+		tick <- time.Now().Add(after)
+		close(done)
+		<-over
+		return strings.Split(strings.TrimSpace(out.String()), "\n")
 	}
-	if len(got) < 1 || got[0] != "build   amd64 0/2        under way for 1m10s, 1234 objects" {
+	cell := &p.track.state.Stages[0].Seen[0]
+	cell.Began = time.Now().Add(5 * time.Second)
+	if got := say(70 * time.Second); len(got) != 1 || got[0] != "" {
+		t.Errorf("lines = %q, want none of a cell that began after the tick before", got)
+	}
+	cell.Began = time.Now().Add(-time.Minute)
+	if got := say(10 * time.Second); len(got) != 1 || got[0] != "build   amd64 0/2        under way for 1m10s, 1234 objects" {
 		t.Errorf("lines = %q", got)
 	}
-	if slices.ContainsFunc(got[1:], func(l string) bool { return strings.Contains(l, "amd64 0/2") }) {
-		t.Errorf("lines = %q, want nothing of a cell that has ended", got)
+	end("built")
+	if got := say(10 * time.Second); got[0] != "" {
+		t.Errorf("lines = %q, want none of a cell that has ended", got)
 	}
 }
 

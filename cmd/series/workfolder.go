@@ -51,6 +51,7 @@ type thing struct {
 	Used time.Time `json:"used"` // when it was last used, as far as that shows
 
 	drop func() (bool, error) // false: it is in use
+	busy func() bool          // whether it is; nil: it cannot be
 }
 
 // things lists what the work folder holds, what was not used for the longest time first. It takes a look at every file.
@@ -99,7 +100,7 @@ func cacheThings(ctx context.Context, c *cache.Cache) ([]thing, error) {
 			}
 		}
 		all = append(all, thing{Kind: kind, Name: filepath.Join("cache", e.Kind, e.Key), Size: e.Size, Used: e.Used,
-			drop: func() (bool, error) { return c.Drop(e) }})
+			drop: func() (bool, error) { return c.Drop(e) }, busy: func() bool { return c.Held(e) }})
 	}
 	return all, err
 }
@@ -124,7 +125,7 @@ func treeThings(work string) []thing {
 		}
 		all = append(all, thing{Kind: "trees", Name: filepath.Join("tree", name), Used: at, drop: func() (bool, error) {
 			return unlessOpen(work, name, func() error { return removeInOrder(dir+".state", dir) })
-		}})
+		}, busy: func() bool { return treeOpen(work, name) }})
 	}
 	for _, name := range list(work, "obj") {
 		dir := filepath.Join(work, "obj", name)
@@ -134,7 +135,7 @@ func treeThings(work string) []thing {
 		arch, _, _ := strings.Cut(name, "-")
 		all = append(all, thing{Kind: "obj", Name: filepath.Join("obj", name), Used: latest(dir, dir+".stamp"), drop: func() (bool, error) {
 			return unlessOpen(work, arch, func() error { return removeInOrder(dir+".stamp", dir+".log", dir) })
-		}})
+		}, busy: func() bool { return treeOpen(work, arch) }})
 	}
 	for _, name := range list(work, "src") {
 		dir := filepath.Join(work, "src", name)
@@ -219,6 +220,11 @@ func unlessOpen(work, tree string, f func() error) (bool, error) {
 	}
 	defer lock.Release()
 	return true, f()
+}
+
+func treeOpen(work, tree string) bool {
+	open, err := lockedBy(filepath.Join(work, "tree", tree+".lock"))
+	return open || err != nil
 }
 
 // removeInOrder deletes files, then a folder. The files are what makes others trust the folder, and the folder loses its
