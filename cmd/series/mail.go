@@ -43,7 +43,7 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		return a.recordSent(ctx, c.Versions, path)
+		return a.recordSent(ctx, s.ID, c.Versions, path)
 	}
 	plan, err := c.plan(ctx, a, s)
 	if err != nil {

@@ -50,8 +50,8 @@ func (a *app) versions(ctx context.Context, asked string) (sent.Store, error) {
 	return store, nil
 }
 
-// recordSent keeps an mbox that went out.
-func (a *app) recordSent(ctx context.Context, versions, path string) error {
+// recordSent keeps an mbox that went out, as a version of the series id; "" leaves that to its Message-Ids.
+func (a *app) recordSent(ctx context.Context, id, versions, path string) error {
 	store, err := a.versions(ctx, versions)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (a *app) recordSent(ctx context.Context, versions, path string) error {
 	if ms, err := mail.Parse(strings.NewReader(string(mbox))); err == nil {
 		who = ms[0].From
 	}
-	tag, err := store.Record(mbox, netmail.Address{Name: who.Name, Address: who.Address}, time.Now())
+	tag, err := store.Record(id, mbox, netmail.Address{Name: who.Name, Address: who.Address}, time.Now())
 	if err != nil {
 		return &coded{exitUsage, err}
 	}

@@ -89,15 +89,15 @@ func TestStore(t *testing.T) {
 		t.Errorf("Get from nothing = %v, want ErrNotSent", err)
 	}
 	first := mbox(t, mail.Options{Series: s, From: netmail.Address{Name: "Jörg", Address: "j@example.org"}, Signoff: &netmail.Address{Name: "J", Address: "j@example.org"}})
-	tag, err := store.Record(first, jane, when)
+	tag, err := store.Record("", first, jane, when)
 	if err != nil || tag != "trial/v1" {
 		t.Fatalf("Record = %q, %v", tag, err)
 	}
 	// The same again is no change, anything else is refused.
-	if _, err := store.Record(first, jane, when.Add(time.Hour)); err != nil {
+	if _, err := store.Record("", first, jane, when.Add(time.Hour)); err != nil {
 		t.Errorf("Record again = %v", err)
 	}
-	if _, err := store.Record(bytes.Replace(first, []byte("Why."), []byte("Why!"), 1), jane, when); !errors.Is(err, ErrSentOtherwise) {
+	if _, err := store.Record("", bytes.Replace(first, []byte("Why."), []byte("Why!"), 1), jane, when); !errors.Is(err, ErrSentOtherwise) {
 		t.Errorf("Record of other messages = %v, want ErrSentOtherwise", err)
 	}
 	v, err := store.Get("trial", 1)
@@ -108,7 +108,7 @@ func TestStore(t *testing.T) {
 		t.Errorf("Get = %d bytes, %d patches, sent %s; want %d, 3, %s", len(v.Mbox), len(v.Patches), v.When, len(first), when)
 	}
 	s.Patches[1] = patch(t, 2, "a/f.c", 200, "zwei", "Second.\n")
-	if _, err := store.Record(mbox(t, mail.Options{Series: s, Revision: 2}), jane, when); err != nil {
+	if _, err := store.Record("", mbox(t, mail.Options{Series: s, Revision: 2}), jane, when); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := store.List("trial"); err != nil || !slices.Equal(got, []int{1, 2}) {
@@ -143,12 +143,34 @@ func TestRecordRefuses(t *testing.T) {
 		"broken":      strings.Replace(good, "+two\n", "+two\n+three\n", 1),
 		"other order": strings.Replace(strings.Replace(good, "[PATCH 1/3]", "[PATCH 9/3]", 1), "[PATCH 2/3]", "[PATCH 1/3]", 1),
 	} {
-		if tag, err := store.Record([]byte(text), jane, when); err == nil {
+		if tag, err := store.Record("", []byte(text), jane, when); err == nil {
 			t.Errorf("%s: recorded as %s", name, tag)
 		}
 	}
 	if got, _ := store.List("trial"); len(got) > 0 {
 		t.Errorf("recorded is %v", got)
+	}
+}
+
+// The thread of another program is one of the series that it is said to be.
+func TestRecordForeign(t *testing.T) {
+	store := Store{filepath.Join(t.TempDir(), "sent.git")}
+	own := string(mbox(t, mail.Options{Series: trial(t), Revision: 3}))
+	text := strings.ReplaceAll(own, "<trial-v3-", "<20260102030405.12345-")
+	if _, err := store.Record("", []byte(text), jane, when); err == nil {
+		t.Error("recorded without a series")
+	}
+	if tag, err := store.Record("mine", []byte(text), jane, when); err != nil || tag != "mine/v3" {
+		t.Errorf("Record = %q, %v, want mine/v3", tag, err)
+	}
+	if v, err := store.Get("mine", 3); err != nil || string(v.Mbox) != text {
+		t.Errorf("Get = %v", err)
+	}
+	for name, tc := range map[string][2]string{"other series": {"mine", own}, "two versions": {"mine", strings.Replace(text, "[PATCH v3 2/3]", "[PATCH v2 2/3]", 1)}, "bad id": {"../x", text},
+		"no patch": {"mine", strings.Replace(text, "[PATCH v3 0/3]", "Hello", 1)}} {
+		if tag, err := store.Record(tc[0], []byte(tc[1]), jane, when); err == nil {
+			t.Errorf("%s: recorded as %s", name, tag)
+		}
 	}
 }
 

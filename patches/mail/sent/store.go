@@ -75,10 +75,12 @@ func tagName(id string, revision int) plumbing.ReferenceName {
 	return plumbing.NewTagReferenceName(fmt.Sprintf("%s/v%d", id, revision))
 }
 
-// Record keeps a version that went out; the id and the revision are those of its Message-Ids. Recorded again, the same
-// messages change nothing; others are ErrSentOtherwise. who and when become the tag's. It returns the tag's name.
-func (s Store) Record(mbox []byte, who netmail.Address, when time.Time) (tag string, err error) {
-	v, err := read(mbox)
+// Record keeps a version that went out. The id and the revision are those of its Message-Ids, where series mail made them;
+// for another program's thread id says which series it is, and the subjects which revision; otherwise id may be "". Recorded
+// again, the same messages change nothing; others are ErrSentOtherwise. who and when become the tag's. It returns the tag's
+// name.
+func (s Store) Record(id string, mbox []byte, who netmail.Address, when time.Time) (tag string, err error) {
+	v, err := read(id, mbox)
 	if err != nil {
 		return "", fmt.Errorf("record as sent: %w", err)
 	}
@@ -91,23 +93,53 @@ func (s Store) Record(mbox []byte, who netmail.Address, when time.Time) (tag str
 }
 
 // read takes an mbox apart.
-func read(mbox []byte) (*Version, error) {
+func read(id string, mbox []byte) (*Version, error) {
 	ms, err := mail.Parse(bytes.NewReader(mbox))
 	if err != nil {
 		return nil, err
 	}
 	v := &Version{Mbox: mbox, Thread: &mail.Thread{Messages: ms}}
-	var ok bool
-	if v.Series, v.Revision, ok = mail.SeriesOf(ms[0].ID); !ok {
-		return nil, fmt.Errorf("the Message-Id %q is none that series mail makes", ms[0].ID)
-	}
 	for i, m := range ms {
-		if id, n, _ := mail.SeriesOf(m.ID); id != v.Series || n != v.Revision {
-			return nil, fmt.Errorf("message %d (line %d) is not of %s v%d", i+1, m.Line, v.Series, v.Revision)
+		name, revision, err := seriesOf(id, m)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("message %d (line %d): %w", i+1, m.Line, err)
+		case i == 0:
+			v.Series, v.Revision = name, revision
+		case name != v.Series || revision != v.Revision:
+			return nil, fmt.Errorf("message %d (line %d) is of %s v%d, not of %s v%d", i+1, m.Line, name, revision, v.Series, v.Revision)
 		}
 	}
 	v.Patches, err = v.Thread.Patches()
 	return v, err
+}
+
+var bracketForm = regexp.MustCompile(`^\[([^\]]*)\]`)
+var versionForm = regexp.MustCompile(`(?i)(?:^|[ ,]|PATCH)v([0-9]{1,3})(?:[ ,]|$)`)
+
+// seriesOf tells of which series and revision a message is: by its Message-Id, or by id and its subject.
+func seriesOf(id string, m *mail.Message) (string, int, error) {
+	if own, revision, ok := mail.SeriesOf(m.ID); ok {
+		if id != "" && own != id {
+			return "", 0, fmt.Errorf("it is of the series %s, not %s", own, id)
+		}
+		return own, revision, nil
+	}
+	bracket := bracketForm.FindStringSubmatch(m.Subject)
+	switch {
+	case id == "" || !idForm.MatchString(id):
+		return "", 0, fmt.Errorf("the Message-Id %q is none that series mail makes", m.ID)
+	case bracket == nil:
+		return "", 0, fmt.Errorf("the subject %q is no patch's", m.Subject)
+	}
+	if n := versionForm.FindStringSubmatch(bracket[1]); n != nil {
+		revision, err := strconv.Atoi(n[1])
+		if err != nil || revision < 1 {
+			return "", 0, fmt.Errorf("the subject %q has no version", m.Subject)
+		}
+		return id, revision, nil
+	}
+	return id, 1, nil
 }
 
 func (s Store) open() *filesystem.Storage {
@@ -235,7 +267,7 @@ func (s Store) get(id string, revision int) (*Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := read(mbox)
+	v, err := read(id, mbox)
 	if err != nil {
 		return nil, err
 	}
