@@ -25,7 +25,7 @@ type sendCmd struct {
 	DryRun        bool     `short:"n" help:"Show what would be sent to whom, and send nothing."`
 	Yes           bool     `help:"Do not ask."`
 	ToSelf        bool     `help:"Send it to yourself alone (git's user.email), with the same headers, to see how it arrives."`
-	Allow         []string `placeholder:"WHAT,..." enum:"no-signoff,lint,verdicts,sender" help:"Send although something is not as it should be: no-signoff, lint, verdicts or sender."`
+	Allow         []string `placeholder:"WHAT" enum:"no-signoff,lint,verdicts,sender" help:"Send although something is not as it should be: no-signoff, lint, verdicts or sender."`
 	Identity      string   `placeholder:"NAME" help:"Take the settings of sendemail.NAME.* before sendemail.*, as git send-email does."`
 	AssumeSent    bool     `xor:"unknown" help:"Take messages whose answer was lost for sent."`
 	ResendUnknown bool     `xor:"unknown" help:"Send messages whose answer was lost again."`
