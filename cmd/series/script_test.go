@@ -34,6 +34,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"toolchain": cmdToolchain,
+			"standin":   cmdStandIn,
 			"elf":       cmdELF,
 			"appears":   cmdAppears,
 			"gone":      cmdGone,
