@@ -48,7 +48,7 @@ bench: build ## measure the tool itself and print the figures with how to repeat
 	@scripts/bench
 
 .PHONY: long
-long: build ## tests that take too long for CI: a killed build of a real kernel is right in the end (about 10 min)
+long: build ## what takes too long for CI: killed builds, other configurations, ppc64le (about 30 min)
 	@scripts/long
 
 .PHONY: mutants

@@ -374,6 +374,7 @@ func TestRealIcountHang(t *testing.T) {
 
 // Little endian is big endian's kernel with another toolchain: that it runs tests will do.
 func TestRealLittleEndian(t *testing.T) {
+	need.Long(t) // it takes a third baseline
 	m := Machine{Arch: PPC64LE, Kernel: need.Kernel(t, "ppc64le"), Dir: t.TempDir(), Cache: testCache(t)}
 	leftovers(t)
 	res, err := Test(t.Context(), m, Job{Binary: testBinary(t, PPC64LE, "gotests"), Args: []string{"-test.run=TestPass"}})

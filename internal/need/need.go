@@ -62,7 +62,7 @@ func Source(t testing.TB) string {
 	return path
 }
 
-// Long needs time: SERIES_LONG=1 (make long sets it). Such tests are not in make test.
+// Long needs time, or a kernel of its own: SERIES_LONG=1 (make long sets it). Such tests are not in make test.
 func Long(t testing.TB) {
 	t.Helper()
 	if os.Getenv("SERIES_LONG") != "1" {
