@@ -18,6 +18,9 @@ func TestRealKernels(t *testing.T) {
 		"ppc64le": {".rodata": Writable, ".pci_fixup": Writable, "__modver": Writable, "__param": Writable, "__ex_table": ReadOnly, ".data": Writable, ".init.data": Writable, ".text": ReadOnly},
 	} {
 		t.Run(arch, func(t *testing.T) {
+			if arch == "ppc64le" {
+				need.Long(t) // it takes a third baseline
+			}
 			image := need.Kernel(t, arch)
 			for section, verdict := range want {
 				x, err := Explain(context.Background(), image, section, Inputs{})
