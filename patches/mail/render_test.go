@@ -236,7 +236,7 @@ func TestTables(t *testing.T) {
 		t.Errorf("AllowMissing with a record:\n%s", th.Messages[0].Body)
 	}
 	s.Cover.Body = "{{table \"wakups\"}}\n"
-	if _, err := mail.Render(mail.Options{Series: s, Run: record(s)}); err == nil || !strings.Contains(err.Error(), "stages, verdicts, wakeups") {
+	if _, err := mail.Render(mail.Options{Series: s, Run: record(s)}); err == nil || !strings.Contains(err.Error(), "verdicts, wakeups") {
 		t.Errorf("a misspelt name: %v, want the names there are", err)
 	}
 }
