@@ -70,8 +70,9 @@ type Recipient struct {
 	Reason string // such as "maintainer of AUDIT SUBSYSTEM"
 }
 
-// profile chooses: the one that was asked for, or that of the most files. P: counts most, as it names the rules; of T:
-// and L:, the tree says more than the list, which many entries share.
+// profile chooses: the one that was asked for, or one that is for at least half of the files, as a series that touches
+// many trees goes through none of them. P: counts most, as it names the rules; of T: and L:, the tree says more than the
+// list, which many entries share.
 func (in *Input) profile(t *Thread) (*Profile, error) {
 	if in.Profile != "" {
 		p := profileByName(in.Profile)
@@ -88,14 +89,25 @@ func (in *Input) profile(t *Thread) (*Profile, error) {
 	if in.Maintainers == nil {
 		return best, nil
 	}
-	score := make([]int, len(Profiles))
+	score, files, total := make([]int, len(Profiles)), make([]int, len(Profiles)), 0
 	for _, m := range t.Patches {
 		for _, path := range m.paths() {
-			for _, s := range in.Maintainers.Sections(path) {
-				for i, p := range Profiles {
+			total++
+			sections := in.Maintainers.Sections(path)
+			for i, p := range Profiles {
+				before := score[i]
+				for _, s := range sections {
 					score[i] += p.weight(s)
 				}
+				if score[i] > before {
+					files[i]++
+				}
 			}
+		}
+	}
+	for i := range score {
+		if 2*files[i] < total {
+			score[i] = 0
 		}
 	}
 	for i, n := range score {
