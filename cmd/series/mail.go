@@ -43,7 +43,11 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		return a.recordSent(ctx, s.ID, c.Versions, path)
+		tag, err := a.recordSent(ctx, s.ID, c.Versions, path)
+		if err != nil || !a.cli.JSON {
+			return err
+		}
+		return a.printJSON(map[string]any{"sent": tag})
 	}
 	plan, err := c.plan(ctx, a, s)
 	if err != nil {

@@ -3,10 +3,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	netmail "net/mail"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,26 +50,32 @@ func (a *app) versions(ctx context.Context, asked string) (sent.Store, error) {
 	return store, nil
 }
 
+// sentTag is what mail --sent --json prints.
+type sentTag struct {
+	Tag  string `json:"tag"`
+	Repo string `json:"repo"`
+}
+
 // recordSent keeps an mbox that went out, as a version of the series id; "" leaves that to its Message-Ids.
-func (a *app) recordSent(ctx context.Context, id, versions, path string) error {
+func (a *app) recordSent(ctx context.Context, id, versions, path string) (sentTag, error) {
 	store, err := a.versions(ctx, versions)
 	if err != nil {
-		return err
+		return sentTag{}, err
 	}
 	mbox, err := os.ReadFile(path)
 	if err != nil {
-		return usage("--sent: %v; it is recorded as it was written, so write it first", err)
+		return sentTag{}, usage("--sent: %v; it is recorded as it was written, so write it first", err)
 	}
 	who := mail.DefaultSender
-	if ms, err := mail.Parse(strings.NewReader(string(mbox))); err == nil {
+	if ms, err := mail.Parse(bytes.NewReader(mbox)); err == nil {
 		who = ms[0].From
 	}
-	tag, err := store.Record(id, mbox, netmail.Address{Name: who.Name, Address: who.Address}, time.Now())
+	tag, err := store.Record(id, mbox, who, time.Now())
 	if err != nil {
-		return &coded{exitUsage, err}
+		return sentTag{}, &coded{exitUsage, err}
 	}
 	fmt.Fprintf(a.stderr, "series: recorded as tag %s in %s\n", tag, store.GitDir)
-	return nil
+	return sentTag{tag, store.GitDir}, nil
 }
 
 // prepare fills in what the versions before have to say, and refuses a change log that is not that of the patches.

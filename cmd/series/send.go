@@ -151,7 +151,7 @@ func (c *sendCmd) keep(ctx context.Context, a *app) {
 	if c.ToSelf {
 		return
 	}
-	if err := a.recordSent(ctx, "", "", c.Mbox); err != nil {
+	if _, err := a.recordSent(ctx, "", "", c.Mbox); err != nil {
 		fmt.Fprintf(a.stderr, "series: %s\n", send.Clean(err.Error()))
 	}
 }

@@ -28,6 +28,7 @@ func (c *showCmd) Run(a *app) error {
 		}
 	}
 	row("revision", fmt.Sprint(s.Revision))
+	row("change-id", s.ChangeID)
 	row("base", s.Base)
 	row("arches", strings.Join(s.Arches, ", "))
 	row("config", strings.Join(s.Config, ", "))
