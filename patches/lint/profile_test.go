@@ -51,7 +51,7 @@ func TestProfile(t *testing.T) {
 		{"", []string{"kernel/bpf/core.c"}, "bpf"},
 		{"", []string{"arch/x86/mm/tlb.c"}, "tip"},
 		{"", []string{"arch/x86/kvm/x86.c"}, "kvm"},
-		{"", []string{"kernel/audit.c", "kernel/audit.c", "net/core/dev.c", "arch/x86/mm/tlb.c"}, "audit"},
+		{"", []string{"kernel/audit.c", "net/core/dev.c"}, "netdev"},
 		{"", []string{"net/core/dev.c", "lib/string.c", "arch/x86/mm/tlb.c"}, "default"},
 		{"", []string{"lib/string.c"}, "default"},
 		{"tip", []string{"net/core/dev.c"}, "tip"},
