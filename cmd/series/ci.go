@@ -202,7 +202,7 @@ func (c *ciCmd) build(a *app) (string, error) {
 // where the series says so.
 const ciRun = `set -o pipefail
 mkdir -p series-ci/out
-export CCACHE_DIR="$PWD/series-ci/ccache" CCACHE_MAXSIZE=1G
+export CCACHE_DIR="$PWD/series-ci/ccache" CCACHE_MAXSIZE=1G GOFLAGS=-buildvcs=false
 series() {
   series-ci/bin/series --work series-ci/work --patches "$SERIES_PATCHES" --root "$SERIES_ROOT" --configs "$SERIES_CONFIGS" \
     ${SERIES_BASE:+--base "$SERIES_BASE"} "$@"

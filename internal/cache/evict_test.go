@@ -362,3 +362,48 @@ func TestDiskUsage(t *testing.T) {
 		t.Errorf("DiskUsage of nothing = %d, %v", got, err)
 	}
 }
+
+// BenchmarkGet is what it costs to be safe from those who evict.
+func BenchmarkGet(b *testing.B) {
+	for _, hold := range []bool{false, true} {
+		b.Run(fmt.Sprintf("hold=%v", hold), func(b *testing.B) {
+			c, err := Open(b.TempDir())
+			if err != nil {
+				b.Fatal(err)
+			}
+			if hold {
+				c.Hold()
+			}
+			if _, _, err := c.Fill(b.Context(), "kind", KeyOf("x"), put("x")); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, ok := c.Get("kind", KeyOf("x")); !ok {
+					b.Fatal("Get finds nothing")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkEntries is a cache of a thousand entries of ten files, as outcomes of guests are.
+func BenchmarkEntries(b *testing.B) {
+	c, err := Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 1000 {
+		dir := filepath.Join(c.Dir, "kind", KeyOf(fmt.Sprint(i)))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			b.Fatal(err)
+		}
+		if err := manyFiles(10)(b.Context(), dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if all, err := c.Entries(b.Context()); err != nil || len(all) != 1000 {
+			b.Fatalf("Entries = %d, %v", len(all), err)
+		}
+	}
+}
