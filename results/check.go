@@ -64,7 +64,8 @@ func (c *Cell) check() error {
 	if c.Arch == "" || c.Config == "" {
 		return fmt.Errorf("arch or config is empty")
 	}
-	if b := c.Build; b != nil && (b.ID == "" || b.Seconds < 0) {
+	// What does not build has no id.
+	if b := c.Build; b != nil && (b.ID == "" && len(b.Errors) == 0 || b.Seconds < 0) {
 		return fmt.Errorf("build: id %q, seconds %v", b.ID, b.Seconds)
 	}
 	if d := c.Delta; d != nil {

@@ -229,6 +229,9 @@ func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell
 		for _, e := range bad.Errors {
 			c.rec.Build.Errors = append(c.rec.Build.Errors, e.String())
 		}
+		if len(bad.Errors) == 0 {
+			c.rec.Build.Errors = append(c.rec.Build.Errors, bad.Err.Error())
+		}
 		return err
 	}
 	if err != nil {

@@ -33,6 +33,13 @@ KCONFIG_ALLCONFIG=*) all=${arg#*=} ;;
 esac; done
 case "$*" in *allnoconfig*) exec cp "$all" "$out/.config" ;; esac
 cd "$out" || exit 2
+case "$*" in *W=1*)
+	echo "  CC      kernel/audit.o"
+	if grep WARNS "$tree/kernel/audit.c" >/dev/null; then echo "$tree/kernel/audit.c:31:1: warning: it warns [-Wstand-in]" >&2; fi
+	echo "$tree/kernel/audit.c:1:1: warning: as ever [-Wextra]" >&2
+	if grep thirty "$tree/kernel/audit.c" >/dev/null; then echo "$tree/kernel/audit.c:30:1: warning: a figure [-Wextra]" >&2; fi
+	exit ;;
+esac
 if grep BREAKS "$tree/kernel/audit.c" >&2; then
 	echo "  CC      kernel/audit.o"; echo "$tree/kernel/audit.c:30:1: error: it breaks" >&2
 	echo "make: *** [Makefile:1: vmlinux] Error 2" >&2; exit 2
@@ -103,7 +110,7 @@ func standIn(dir string) (string, error) {
 		}
 	}
 	links := map[string]string{"series": self, "qemu-system-x86_64": self}
-	for _, name := range []string{"sh", "cat", "cp", "chmod", "grep", "cksum", "basename", "git", "rm", "mkdir", "echo", "sed"} {
+	for _, name := range []string{"sh", "cat", "cp", "chmod", "grep", "cksum", "basename", "git", "rm", "mkdir", "echo", "sed", "ls", "wc"} {
 		if links[name], err = exec.LookPath(name); err != nil {
 			return "", err
 		}
@@ -126,12 +133,12 @@ func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
 // standInELF is a file that the linker package takes for an amd64 kernel's.
 func standInELF() ([]byte, error) {
 	const names = "\x00.rodata\x00.notes\x00.symtab\x00.strtab\x00.shstrtab\x00"
-	const strs = "\x00__start_rodata\x00__end_rodata\x00audit_log\x00"
+	const strs = "\x00__start_rodata\x00__end_rodata\x00audit_log\x00audit.c\x00"
 	var notes, syms, out bytes.Buffer
 	le := binary.LittleEndian
 	binary.Write(&notes, le, []uint32{4, 8, 3})
 	notes.WriteString("GNU\x00abcdefgh")
-	binary.Write(&syms, le, []elf.Sym64{{},
+	binary.Write(&syms, le, []elf.Sym64{{}, {Name: 39, Info: byte(elf.STT_FILE), Shndx: uint16(elf.SHN_ABS)},
 		{Name: 1, Info: 1 << 4, Shndx: 1, Value: 0x1000}, {Name: 16, Info: 1 << 4, Shndx: 1, Value: 0x1040},
 		{Name: 29, Info: 1<<4 | byte(elf.STT_FUNC), Shndx: 1, Value: 0x1000, Size: 32}})
 	parts := [][]byte{make([]byte, 64), notes.Bytes(), syms.Bytes(), []byte(strs), []byte(names)}
