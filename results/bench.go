@@ -211,6 +211,36 @@ func SetSeed(bs []Benchmark, seed uint64) {
 	}
 }
 
+// SetBoot notes the round of interleaved boots, from 1, that all values of bs were measured in.
+func SetBoot(bs []Benchmark, round int) {
+	for i := range bs {
+		bs[i].Boots = slices.Repeat([]int{round}, len(bs[i].Values))
+	}
+}
+
+// CountInstructions gives figures of a guest whose clock counts instructions (one a nanosecond) the unit that they have:
+// sec/op becomes insns/op. The testing package rounds what takes 1000 of them or more to whole ones. A benchmark that
+// reports insns/op by itself keeps its own.
+func CountInstructions(bs []Benchmark) []Benchmark {
+	out := slices.Clone(bs)
+	for i, b := range bs {
+		own := slices.ContainsFunc(bs, func(o Benchmark) bool { return o.Name == b.Name && o.Unit == Instructions })
+		if b.Unit != "sec/op" || own {
+			continue
+		}
+		out[i].Unit = Instructions
+		out[i].Values = make([]float64, len(b.Values))
+		for k, v := range b.Values {
+			// Without the rounding, 470083 ns/op would come back from seconds as 470082.99999999994.
+			out[i].Values[k] = math.Round(v*1e13) / 1e4
+		}
+	}
+	return out
+}
+
+// Instructions is the unit of what a guest executes for an operation, kernel and user together.
+const Instructions = "insns/op"
+
 // Merge appends the values of more, from a further boot, to the metrics of bs and returns them.
 func Merge(bs, more []Benchmark) []Benchmark {
 	for _, m := range more {
@@ -222,6 +252,7 @@ func Merge(bs, more []Benchmark) []Benchmark {
 		bs[i].Values = append(bs[i].Values, m.Values...)
 		bs[i].Iters = append(bs[i].Iters, m.Iters...)
 		bs[i].Seeds = append(bs[i].Seeds, m.Seeds...)
+		bs[i].Boots = append(bs[i].Boots, m.Boots...)
 	}
 	return bs
 }

@@ -14,10 +14,10 @@ import (
 
 // BenchstatArgs are the arguments under which benchstat compares the patches of a file that WriteBenchmarks wrote. Every
 // patch has a build of its own and every boot a seed, so benchstat has to be told not to keep those apart.
-var BenchstatArgs = []string{"-col", "patch", "-row", ".name,arch", "-ignore", "build,config,qemu,seed"}
+var BenchstatArgs = []string{"-col", "patch", "-row", ".name,arch", "-ignore", "build,config,qemu,seed,boot"}
 
 // WriteBenchmarks writes the record's figures in Go's benchmark format, each with the configuration it was measured
-// under: series, revision, base, arch, patch, config, build, qemu and seed.
+// under: series, revision, base, arch, patch, config, build, qemu, seed and boot.
 // See https://go.dev/design/14313-benchmark-format.
 func WriteBenchmarks(w io.Writer, r *Run) error {
 	if !slices.ContainsFunc(r.Cells, func(c Cell) bool { return len(c.Benchmarks) > 0 }) {
@@ -47,7 +47,7 @@ func joinMetrics(bs []Benchmark) [][]Benchmark {
 	for _, b := range bs {
 		i := slices.IndexFunc(groups, func(g []Benchmark) bool {
 			return g[0].Name == b.Name && len(g[0].Values) == len(b.Values) &&
-				slices.Equal(g[0].Iters, b.Iters) && slices.Equal(g[0].Seeds, b.Seeds)
+				slices.Equal(g[0].Iters, b.Iters) && slices.Equal(g[0].Seeds, b.Seeds) && slices.Equal(g[0].Boots, b.Boots)
 		})
 		if i < 0 {
 			groups = append(groups, []Benchmark{b})
@@ -84,6 +84,9 @@ func benchResult(r *Run, c *Cell, group []Benchmark, k int) *benchfmt.Result {
 	}
 	if k < len(group[0].Seeds) {
 		set("seed", strconv.FormatUint(group[0].Seeds[k], 10))
+	}
+	if k < len(group[0].Boots) {
+		set("boot", strconv.Itoa(group[0].Boots[k]))
 	}
 	for _, b := range group {
 		res.Values = append(res.Values, benchfmt.Value{Value: b.Values[k], Unit: b.Unit})

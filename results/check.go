@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -110,6 +111,12 @@ func (b *Benchmark) check() error {
 		return fmt.Errorf("%d iteration counts for %d values", len(b.Iters), len(b.Values))
 	case b.Seeds != nil && len(b.Seeds) != len(b.Values):
 		return fmt.Errorf("%d seeds for %d values", len(b.Seeds), len(b.Values))
+	case b.Boots != nil && len(b.Boots) != len(b.Values):
+		return fmt.Errorf("%d boots for %d values", len(b.Boots), len(b.Values))
+	case b.Boots != nil && slices.Min(b.Boots) < 1:
+		return fmt.Errorf("boots are counted from 1")
+	case !b.DeltaMethod.valid() || b.DeltaMethod != "" && b.Delta == nil:
+		return fmt.Errorf("delta method is %q", b.DeltaMethod)
 	case (b.Delta != nil || b.DeltaErr != nil) && len(b.Previous) == 0:
 		return fmt.Errorf("a delta without previous values")
 	}
@@ -127,6 +134,10 @@ func (v Verdict) valid() bool {
 		return true
 	}
 	return false
+}
+
+func (m Method) valid() bool {
+	return m == "" || m == Unpaired || m == Paired || m == Interleaved
 }
 
 // isHash tells a sha256 in the form that records use.

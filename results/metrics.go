@@ -54,7 +54,7 @@ type metrics struct {
 	warnings []string
 	shown    bool // there is at least one figure
 	missing  bool
-	noise    bool // a change was not significant
+	noise    []Method // of changes that were not significant
 }
 
 // A row of a metric table.
@@ -72,7 +72,7 @@ func metricTable(name string, r *Run, l layout, base string) (*Table, error) {
 	if len(names) > 1 && len(l.ends) > 0 && len(patches) > 1 {
 		columns, byPatch = l.ends, false
 	}
-	configs := distinct(r, func(c *Cell) string { return c.Config })
+	configs := releaseConfigs(r)
 	t := &Table{Name: name, Title: l.title}
 	labels := []struct {
 		head string
@@ -261,7 +261,7 @@ func (m *metrics) cell(row metricRow, c layoutColumn) (string, error) {
 	if patch == 0 && cell.Metric(row.bench, c.unit) != nil {
 		return "(base)", nil
 	}
-	cmp, err := Compare(m.run, m.run.CellAt(row.arch, reference, row.config), m.run, cell, row.bench, c.unit)
+	cmp, err := CompareCosts(m.run, m.run.CellAt(row.arch, reference, row.config), m.run, cell, row.bench, c.unit)
 	if err != nil {
 		return "", err
 	}
@@ -270,8 +270,21 @@ func (m *metrics) cell(row metricRow, c layoutColumn) (string, error) {
 		return "", nil
 	}
 	m.warn(cmp.Warnings)
-	m.noise = m.noise || !cmp.Significant
+	if !cmp.Believed() && !slices.Contains(m.noise, cmp.Method) {
+		m.noise = append(m.noise, cmp.Method)
+	}
 	return FormatChange(cmp, c.unit), nil
+}
+
+// test says when a method calls a change significant.
+func (m Method) test() string {
+	switch m {
+	case Paired:
+		return "paired t test, p > 0.05, or below what a control shows"
+	case Interleaved:
+		return "95 % bootstrap interval with 0 in it, or below what A/A shows"
+	}
+	return "Mann-Whitney U test, p > 0.05"
 }
 
 func (m *metrics) warn(warnings []string) {
@@ -289,8 +302,8 @@ func (m *metrics) notes() []string {
 		n = fmt.Sprintf("n=%d to %d", lo, hi)
 	}
 	notes := []string{fmt.Sprintf("Median of %s, with the half width of its %.3g %% interval.", n, 100*m.sureness)}
-	if m.noise {
-		notes = append(notes, "~: no significant change (Mann-Whitney U test, p > 0.05).")
+	for _, method := range m.noise {
+		notes = append(notes, "~: no significant change ("+method.test()+").")
 	}
 	if m.missing {
 		notes = append(notes, Missing+": not measured.")
@@ -321,7 +334,7 @@ func FormatSummary(s Summary, unit string) string {
 // FormatChange renders a change in percent of the old median with half the width of its interval, or as a plain
 // difference where the old median is 0, or as "~" where it is not significant.
 func FormatChange(c *Comparison, unit string) string {
-	if !c.Significant {
+	if !c.Believed() {
 		return "~"
 	}
 	change, half, ok := c.Percent()

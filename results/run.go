@@ -153,9 +153,12 @@ type Benchmark struct {
 	Values   []float64 `json:"values"`
 	Iters    []int     `json:"iters,omitempty"` // iterations behind each value
 	Seeds    []uint64  `json:"seeds,omitempty"` // guest seed behind each value
+	Boots    []int     `json:"boots,omitempty"` // round of interleaved boots behind each value, from 1
 	Previous []float64 `json:"previous"`
-	Delta    *float64  `json:"delta"`     // median of Values less median of Previous
-	DeltaErr *float64  `json:"delta_err"` // half the width of Delta's interval
+	Delta    *float64  `json:"delta"`     // difference from Previous, as Comparison.Delta has it
+	DeltaErr *float64  `json:"delta_err"` // half the width of Delta's interval; nil where there is none
+
+	DeltaMethod Method `json:"delta_method,omitempty"` // how Delta was made
 }
 
 // A Stage is a part of the run and the time it took.

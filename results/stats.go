@@ -44,24 +44,42 @@ func Summarize(values []float64) (Summary, bool) {
 	return s, true
 }
 
+// A Method is how two sets of values were compared.
+type Method string
+
+// The methods. Which one is used follows from how the values were measured.
+const (
+	// Unpaired sets all values against all: Mann-Whitney U test, the interval that belongs to it, difference of medians.
+	Unpaired Method = "unpaired"
+	// Paired sets values of the same guest seed against each other: mean of the differences, Student's t on them.
+	Paired Method = "paired"
+	// Interleaved sets boots that followed each other against each other: median of the differences, bootstrap interval.
+	Interleaved Method = "interleaved"
+)
+
 // A Comparison sets one metric of a cell against the same metric of another, the old one.
 type Comparison struct {
+	Method      Method
 	Old, New    Summary
-	Delta       float64 // New.Median - Old.Median
-	Lo, Hi      float64 // interval of Delta
-	Confidence  float64 // of that interval
-	P           float64 // that both are from one distribution, by the Mann-Whitney U test
-	Significant bool    // P is at most 0.05
+	Base        float64   // the old figure that Percent is of: its median, of Paired its mean
+	Delta       float64   // as Method says
+	Lo, Hi      float64   // interval of Delta
+	Confidence  float64   // of that interval; 0 where there is none
+	P           float64   // that there is no difference; of Interleaved no figure but 0 or 1, by whether 0 is in the interval
+	Significant bool      // P is at most 0.05
+	Diffs       []float64 // of each seed or boot, in their order; none of Unpaired
+	Spread      float64   // standard deviation of Diffs
+	Exact       bool      // there are two Diffs or more, and all are equal
+	Floor       *Floor    // what the cell's control says; nil where there is none
 	Warnings    []string
 }
 
-// Percent is the change relative to the old median, with half the width of its interval. It has no value where the old
-// median is 0.
+// Percent is the change relative to Base, with half the width of its interval. It has no value where Base is 0.
 func (c *Comparison) Percent() (change, half float64, ok bool) {
-	if c.Old.Median == 0 {
+	if c.Base == 0 {
 		return 0, 0, false
 	}
-	old := math.Abs(c.Old.Median)
+	old := math.Abs(c.Base)
 	return 100 * c.Delta / old, 100 * c.Half() / old, true
 }
 
@@ -77,9 +95,10 @@ func compareValues(before, after []float64) *Comparison {
 		// All values are one value, of which the test cannot say anything: it is no change, and nothing to warn of.
 		test = benchmath.Comparison{P: 1, Alpha: test.Alpha}
 	}
-	c := &Comparison{P: test.P, Significant: test.P <= test.Alpha}
+	c := &Comparison{Method: Unpaired, P: test.P, Significant: test.P <= test.Alpha}
 	c.Old, _ = Summarize(before)
 	c.New, _ = Summarize(after)
+	c.Base = c.Old.Median
 	c.Delta = c.New.Median - c.Old.Median
 	c.Lo, c.Hi, c.Confidence = shiftInterval(a.Values, b.Values)
 	// The difference of the medians is what a reader works out from the table. It need not be the centre of the
@@ -118,63 +137,6 @@ func shiftInterval(before, after []float64) (lo, hi, confidence float64) {
 	return diffs[k-1], diffs[len(diffs)-k], confidence
 }
 
-// A MismatchError refuses a comparison of what was not measured under the same conditions.
-type MismatchError struct {
-	What     string // base hash, config hash, QEMU version …
-	Old, New string
-}
-
-func (e *MismatchError) Error() string {
-	return fmt.Sprintf("not comparable: %s differs: %s and %s", e.What, e.Old, e.New)
-}
-
-// Compare compares a metric of two cells, of one record or of two. It returns nil where one of the cells has no such
-// metric, and a *MismatchError where anything differs but the patch: base, architecture, configuration asked for,
-// compiler, QEMU or the way it was started.
-func Compare(oldRun *Run, oldCell *Cell, newRun *Run, newCell *Cell, name, unit string) (*Comparison, error) {
-	if oldCell == nil || newCell == nil {
-		return nil, nil
-	}
-	if err := sameConditions(oldRun, oldCell, newRun, newCell); err != nil {
-		return nil, err
-	}
-	a, b := oldCell.Metric(name, unit), newCell.Metric(name, unit)
-	if a == nil || b == nil {
-		return nil, nil
-	}
-	return compareValues(a.Values, b.Values), nil
-}
-
-// sameConditions returns the first condition in which the cells differ.
-func sameConditions(oldRun *Run, oldCell *Cell, newRun *Run, newCell *Cell) error {
-	conditions := [][3]string{
-		{"base spec", oldRun.Base.Spec, newRun.Base.Spec},
-		{"base version", oldRun.Base.Version, newRun.Base.Version},
-		{"base hash", oldRun.Base.Hash, newRun.Base.Hash},
-		{"architecture", oldCell.Arch, newCell.Arch},
-		{"config", oldCell.Config, newCell.Config},
-		{"config hash", oldCell.ConfigHash, newCell.ConfigHash},
-	}
-	if a, b := oldCell.Toolchain, newCell.Toolchain; a != nil && b != nil {
-		conditions = append(conditions, [3]string{"toolchain", a.ID, b.ID})
-	}
-	if a, b := oldCell.QEMU, newCell.QEMU; a != nil && b != nil {
-		conditions = append(conditions, [][3]string{
-			{"QEMU version", a.Version, b.Version},
-			{"accelerator", a.Accel, b.Accel},
-			{"machine", a.Machine, b.Machine},
-			{"number of CPUs", fmt.Sprint(a.CPUs), fmt.Sprint(b.CPUs)},
-			{"memory", fmt.Sprint(a.Memory), fmt.Sprint(b.Memory)},
-		}...)
-	}
-	for _, c := range conditions {
-		if c[1] != c[2] {
-			return &MismatchError{What: c[0], Old: c[1], New: c[2]}
-		}
-	}
-	return nil
-}
-
 // Link fills Previous, Delta and DeltaErr of each benchmark from the cell of the patch before, within the record. A
 // cell without a predecessor, or whose predecessor has no such metric, keeps them nil.
 func Link(r *Run) error {
@@ -183,7 +145,7 @@ func Link(r *Run) error {
 		prev := r.CellAt(c.Arch, c.Patch-1, c.Config)
 		for k := range c.Benchmarks {
 			b := &c.Benchmarks[k]
-			b.Previous, b.Delta, b.DeltaErr = nil, nil, nil
+			b.Previous, b.Delta, b.DeltaErr, b.DeltaMethod = nil, nil, nil, ""
 			cmp, err := Compare(r, prev, r, c, b.Name, b.Unit)
 			if err != nil {
 				return fmt.Errorf("%s: %s %s: %w", c, b.Name, b.Unit, err)
@@ -191,9 +153,11 @@ func Link(r *Run) error {
 			if cmp == nil {
 				continue
 			}
-			half := cmp.Half()
 			b.Previous = slices.Clone(prev.Metric(b.Name, b.Unit).Values)
-			b.Delta, b.DeltaErr = &cmp.Delta, &half
+			b.Delta, b.DeltaMethod = &cmp.Delta, cmp.Method
+			if half := cmp.Half(); cmp.Confidence > 0 {
+				b.DeltaErr = &half
+			}
 		}
 	}
 	return nil

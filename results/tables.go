@@ -87,6 +87,7 @@ var builtin = map[string]func(*Run) (*Table, error){
 	"stages":   StageTable,
 	"size":     sizeTable,
 	"symbols":  symbolTable,
+	"cost":     func(r *Run) (*Table, error) { return costTable("cost", r, "") },
 }
 
 // TableNames lists the tables that the record has, sorted.
@@ -107,8 +108,10 @@ func TableNames(r *Run) []string {
 	return slices.Compact(names)
 }
 
-// TableFor makes the table of that name from the record: "verdicts", "stages", a named choice of metrics such as
-// "wakeups", or the base name of a benchmark, in lower case or not, for all of its metrics. An unknown name is an
+// TableFor makes the table of that name from the record: "verdicts", "stages", "size", "symbols", "cost" for what each patch
+// costs, a named choice of metrics such as "wakeups", or the base name of a benchmark, in lower case or not: what each patch
+// costs where that was measured so that it can be told, kernbench's columns where it times a build, or else all of its
+// metrics. An unknown name is an
 // *UnknownTableError; a table for which the record has no figures is ErrNotMeasured.
 func TableFor(name string, r *Run) (*Table, error) {
 	key := strings.ToLower(name)
@@ -120,6 +123,12 @@ func TableFor(name string, r *Run) (*Table, error) {
 	}
 	if !slices.Contains(TableNames(r), key) {
 		return nil, &UnknownTableError{Name: name, Known: TableNames(r)}
+	}
+	if isKernbench(r, key) {
+		return kernbenchTable(key, r, key)
+	}
+	if costUnit(r, func(b Benchmark) bool { return strings.ToLower(baseName(b.Name)) == key }) != "" {
+		return costTable(key, r, key)
 	}
 	return metricTable(key, r, layoutFor(key, r), key)
 }
