@@ -159,6 +159,9 @@ func (b *Builder) build(ctx context.Context, j Job, cfg *Config, spec BuildSpec,
 		// The stamp stays as it is: what was being written is not to be believed.
 		return errorOr(ctx, wrap(err))
 	}
+	if err2 := b.Store.unchanged(ctx, j.Arch, tc); err2 != nil {
+		return wrap(err2) // the stamp stays
+	}
 	warnings := p.carry(o.stamp.Warnings)
 	if err2 := o.finish(t, setup, warnings); err2 != nil {
 		return wrap(err2)

@@ -463,6 +463,44 @@ func TestBuildTogether(t *testing.T) {
 	}
 }
 
+// A compiler that changes while it compiles: what was made is neither the old one's nor the new one's, and is not kept.
+func TestBuildToolchainChanges(t *testing.T) {
+	dir := fakeTools(t)
+	b, j := fakeBuilder(t)
+	j.Files = overlay("fake.sh", "echo '#' >> "+filepath.Join(dir, "cc1"))
+	r, err := b.Build(t.Context(), j)
+	var be *BuildError
+	if err == nil || errors.As(err, &be) || !strings.Contains(err.Error(), "changed while") {
+		t.Fatalf("Build = %+v, %v, want an error that is not the source's", r, err)
+	}
+	if list, _ := filepath.Glob(filepath.Join(b.Store.Dir, "cache", "build", "*")); len(list) > 0 {
+		t.Errorf("it left %v", list)
+	}
+	// With the compiler at rest it is built, from nothing.
+	j.Files = overlay("fake.sh", "")
+	if r := build(t, b, j); r.Fresh == "" {
+		t.Error("objects of two compilers were used")
+	}
+}
+
+// A clock that was set back makes every time stamp worthless.
+func TestBuildClock(t *testing.T) {
+	fakeTools(t)
+	b, j := fakeBuilder(t)
+	build(t, b, j)
+	b.Store.clock = func() time.Time { return time.Now().Add(-time.Hour) }
+	j.Files = overlay("kernel/fork.c", "int late;\n")
+	r := build(t, b, j)
+	if r.Fresh != "the clock was set back" || !strings.Contains(readFileT(t, r.Image), "int late;") {
+		t.Errorf("objects were removed since %q", r.Fresh)
+	}
+	b.Store.clock = nil
+	j.Files = overlay("kernel/fork.c", "int later;\n")
+	if r := build(t, b, j); r.Fresh != "" || !strings.Contains(readFileT(t, r.Image), "int later;") {
+		t.Errorf("a clock that goes right: objects were removed since %q", r.Fresh)
+	}
+}
+
 // Known runs nothing, whatever the answer is.
 func TestBuildKnown(t *testing.T) {
 	fakeTools(t)

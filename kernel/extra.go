@@ -132,6 +132,9 @@ func (b *Builder) extra(ctx context.Context, j Job, cfg *Config, x *Extra) error
 	if err != nil && (ctx.Err() != nil || !errors.As(err, &xe) || xe.Signal != 0 || p.killed || p.rig != "" || len(p.errors) == 0) {
 		return errorOr(ctx, fmt.Errorf("%w; log: %s", err, o.dir+".log"))
 	}
+	if err := b.Store.unchanged(ctx, j.Arch, tc); err != nil {
+		return err
+	}
 	if err := o.finish(t, setup, nil); err != nil {
 		return err
 	}

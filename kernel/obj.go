@@ -25,6 +25,7 @@ import (
 type objDir struct {
 	dir   string
 	stamp objStamp
+	now   time.Time // when it was opened
 }
 
 // An objStamp is on disk before make starts, and again when everything that make wrote is.
@@ -37,7 +38,10 @@ type objStamp struct {
 }
 
 func (s *Store) openObj(name string) *objDir {
-	o := &objDir{dir: filepath.Join(s.Dir, "obj", name)}
+	o := &objDir{dir: filepath.Join(s.Dir, "obj", name), now: time.Now()}
+	if s.clock != nil {
+		o.now = s.clock()
+	}
 	data, err := os.ReadFile(o.stampPath())
 	if err != nil || json.Unmarshal(data, &o.stamp) != nil {
 		o.stamp = objStamp{}
@@ -58,7 +62,7 @@ func (o *objDir) prepare(t *Tree, setup string) (why string, err error) {
 		why = "it has no stamp"
 	case last.Setup != setup:
 		why = "tree, toolchain, kernel version or arguments are others"
-	case ctime(fi).After(time.Now()):
+	case ctime(fi).After(o.now):
 		why = "the clock was set back"
 	}
 	if why == "" {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/seriesrig/series/internal/cache"
 )
@@ -33,6 +34,8 @@ type Store struct {
 	// Inherit are files that every long-running child keeps open: the lock of the work folder, so that no second
 	// process starts while an orphan of a killed one still writes.
 	Inherit []*os.File
+
+	clock func() time.Time // tests set it; nil means time.Now
 }
 
 // An Event says how far a piece of work has come.

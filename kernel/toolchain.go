@@ -61,6 +61,16 @@ func (s *Store) Toolchain(ctx context.Context, a Arch) (*Toolchain, error) {
 	return tc, writeJSON(memo, tc)
 }
 
+// unchanged makes sure that a toolchain is still what it was when a build with it began. What an upgrade went into is made by
+// two compilers, and has no id.
+func (s *Store) unchanged(ctx context.Context, a Arch, was *Toolchain) error {
+	now, err := s.Toolchain(ctx, a)
+	if err == nil && now.ID != was.ID {
+		err = fmt.Errorf("the toolchain for %s changed while it was used; build again", a)
+	}
+	return err
+}
+
 // toolPaths finds all programs, by "NAME PATH" so that two lists can be compared.
 func toolPaths(a Arch) ([]string, error) {
 	names := slices.Concat(plainTools, hostTools)
