@@ -37,6 +37,7 @@ type runStatus struct {
 	State     string   `json:"state"`                       // "running", "interrupted", "done"
 	Elapsed   float64  `json:"elapsed_seconds"`             // until now, the end, or the last sign of life
 	Remaining *float64 `json:"remaining_seconds,omitempty"` // of the whole run, at most; nil: not known
+	StageLeft *float64 `json:"stage_remaining_seconds,omitempty"`
 }
 
 // The states of a run.
@@ -116,6 +117,12 @@ func statusOf(dir string, now time.Time) (*runStatus, error) {
 		if d, ok := s.remaining(now); ok {
 			sec := d.Seconds()
 			s.Remaining = &sec
+		}
+		if n := len(s.Stages); n > 0 && s.Stages[n-1].Ended == nil {
+			if d, ok := s.stageRemaining(&s.Stages[n-1], now); ok {
+				sec := d.Seconds()
+				s.StageLeft = &sec
+			}
 		}
 	}
 	s.Elapsed = max(0, end.Sub(s.Started).Seconds()) // a clock may have been set back
@@ -285,7 +292,11 @@ func (s *runStatus) printStage(w io.Writer, st *stageState, now time.Time) {
 	for _, c := range st.Seen {
 		if c.Ended == nil && st.Ended == nil {
 			age := seconds(s.Elapsed) - c.Began.Sub(s.Started)
-			fmt.Fprintf(w, "    %s\t\t%s\t%s\n", visible(c.Name), short(max(0, age)), c.count(""))
+			note := c.count("")
+			if took, ok := s.Times[st.Name+" "+c.Name]; ok {
+				note = strings.TrimPrefix(note+", took "+short(seconds(took))+" before", ", ")
+			}
+			fmt.Fprintf(w, "    %s\t\t%s\t%s\n", visible(c.Name), short(max(0, age)), note)
 		}
 	}
 }
