@@ -27,7 +27,7 @@ func (l Loader) checkVariants(d *document, s *Series) error {
 		switch {
 		case !variantForm.MatchString(v.Name):
 			return d.errorf(key+".name", "%q is not of small letters, digits and hyphens, 40 at most", shorten(v.Name))
-		case v.Name == Release || v.Name == "all":
+		case v.Name == Release || v.Name == "all" || v.Name == "control":
 			return d.errorf(key+".name", "%q has a meaning of its own: choose another name", v.Name)
 		case slices.ContainsFunc(s.Variants, func(have Variant) bool { return have.Name == v.Name }):
 			return d.errorf(key+".name", "variant %q is there twice", v.Name)

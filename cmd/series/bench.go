@@ -17,6 +17,7 @@ type benchFlags struct {
 	Mode      string `enum:",wall,icount" default:"" help:"wall: the host's clock. icount: instructions, exact, one CPU (default: icount, or wall where the series wants several CPUs)."`
 	Seeds     int    `default:"8" placeholder:"K" help:"Boots in icount mode, with seeds 1 to K (default: ${default})."`
 	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
+	Control   bool   `help:"Measure the base with everything moved to other addresses, too: what that shows, a patch may show that does nothing."`
 	Benchtime string `default:"200x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
 }
 
@@ -50,6 +51,13 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer s.Close()
+	if c.Control {
+		controls, err := s.controls(cells)
+		if err != nil {
+			return err
+		}
+		cells = append(cells, controls...)
+	}
 	if len(c.Package) > 0 {
 		s.series.Benchmarks = c.Package
 	}

@@ -35,7 +35,7 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 	if err := s.mode(&opts); err != nil {
 		return err
 	}
-	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return c.variant != nil })
+	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return !c.measured() })
 	st := s.show.stage("bench", len(cells))
 	for _, c := range cells {
 		if c.build == nil {

@@ -53,6 +53,13 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if bench.Control {
+		controls, err := s.controls(cells)
+		if err != nil {
+			return err
+		}
+		cells = append(cells, controls...)
+	}
 	if err := s.beginRun(cells, fmt.Sprintf("%+v %+v", tests, opts)); err != nil {
 		return err
 	}
