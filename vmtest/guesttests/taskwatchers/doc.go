@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package taskwatchers tests and measures what the task-watchers series touches: fork, exec, exit and the features that
+// have something for each task. All of it passes on a kernel without the series, too, but for what the series adds: the
+// table and watchers of modules. These tests are skipped where the running kernel has no symbol of the series' table, and
+// say so. The tests need the build tag guest and run as root in a guest of their own.
+//
+// # What the benchmarks measure
+//
+// Each operation is a child, made, run to its end and waited for by a program that maps four pages beside its stack and
+// the vdso (package tiny): its file twice, to be executed and to be written, and what the kernel maps by itself.
+//
+//   - Fork: fork(2), the child exits at once.
+//   - Clone: clone(2) with CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND and CLONE_SYSVSEM: a child that shares what it
+//     can share and yet can be waited for.
+//   - Exec: clone(2) as vfork(2), and execve(2) of a program that exits at once.
+//   - Build: the Go compiler compiles packages from source, as kernbench compiled a kernel.
+//
+// The unit insns/op is for guests whose clock counts instructions (QEMU's icount with shift 0: a nanosecond is an
+// instruction, user and kernel, of the child as well); the host says so with SERIES_MODE=icount. Otherwise it is ns/op,
+// on the guest's clock. Instructions are not time: they know no caches, no TLB and no other CPU that has a lock. A fork of
+// a large program costs more than these, mostly for its page tables, and what a patch adds to it is the less in
+// proportion.
+//
+// The program reads the clock itself, before the first batch of children and after each. What comes before things have
+// settled (slabs, page cache, per-CPU lists) is left out: all batches before the first one that is within 2 % of the median
+// of the second half. Where that is not among the first half, the benchmark fails.
+package taskwatchers
