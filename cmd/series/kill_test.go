@@ -52,9 +52,10 @@ series = ["first posting"]
 
 // A standInHouse is a folder with a series in it, and all that is needed to run it.
 type standInHouse struct {
-	t    *testing.T
-	dir  string
-	path string
+	t        *testing.T
+	dir      string
+	path     string
+	patience time.Duration // with processes that end; 0: 5 s
 }
 
 func newStandInHouse(t *testing.T, series string) *standInHouse {
@@ -104,6 +105,9 @@ func (h *standInHouse) run(args ...string) (stdout, stderr string, status int) {
 }
 
 var runArgs = []string{"run", "demo", "--config", "all", "--fresh", "--json"}
+
+// work is the work folder.
+func (h *standInHouse) work() string { return filepath.Join(h.dir, ".cache", "series") }
 
 // lines counts what the stand-ins have come to the end of.
 func (h *standInHouse) lines(name string) map[string]int {
@@ -175,7 +179,7 @@ func (h *standInHouse) left() (all []string) {
 func (h *standInHouse) nothingLeft() {
 	h.t.Helper()
 	var left []string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(max(h.patience, 5*time.Second)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if left = h.left(); len(left) == 0 {
 			return
 		}
@@ -185,8 +189,7 @@ func (h *standInHouse) nothingLeft() {
 
 // halves lists what is half-written below runs.
 func (h *standInHouse) halves() (all []string) {
-	work := filepath.Join(h.dir, ".cache", "series", "runs")
-	filepath.WalkDir(work, func(p string, d os.DirEntry, err error) error {
+	filepath.WalkDir(filepath.Join(h.work(), "runs"), func(p string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return nil
 		}
@@ -318,7 +321,7 @@ func (s journalState) at() string {
 func journalOf(t *testing.T, h *standInHouse) journalState {
 	t.Helper()
 	s := journalState{stages: map[string]int{}}
-	names := journals(t, filepath.Join(h.dir, ".cache", "series", "runs", "demo"))
+	names := journals(t, filepath.Join(h.work(), "runs", "demo"))
 	if len(names) > 1 {
 		t.Errorf("%d journals of one run", len(names))
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seriesrig/series/kernel"
+	"github.com/seriesrig/series/kernel/kconfig"
 	"github.com/seriesrig/series/patches"
 	"github.com/seriesrig/series/results"
 )
@@ -27,7 +28,7 @@ func (s *session) record(started time.Time, cells []*cell) (*results.Run, error)
 		Tool:     results.ThisTool(),
 		Command:  append([]string{"series"}, s.app.args...),
 		Started:  started,
-		Finished: time.Now(),
+		Finished: started.Add(time.Since(started)), // a clock that was set meanwhile has no say
 	}
 	if h := s.series.Headline; h != (patches.Headline{}) {
 		r.Headline = &results.Headline{Benchmark: h.Benchmark, Unit: h.Unit}
@@ -54,6 +55,21 @@ func (s *session) record(started time.Time, cells []*cell) (*results.Run, error)
 
 func (s *session) base() results.Base {
 	return results.Base{Spec: s.source.Spec, Version: s.version(), Hash: s.source.Hash, Commit: s.source.Commit}
+}
+
+// sha writes a hash as records have it.
+func sha(hex string) string { return "sha256:" + hex }
+
+// configHash is of the configuration that was asked for, before kconfig made a .config of it.
+func configHash(arch kernel.Arch, fragments []*kconfig.Fragment) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n", arch.Name)
+	for _, f := range fragments {
+		for _, set := range f.Settings {
+			fmt.Fprintf(h, "%s=%s\n", set.Symbol, set.Value)
+		}
+	}
+	return sha(hex.EncodeToString(h.Sum(nil)))
 }
 
 func cellVerdict(c *cell) results.Verdict {
