@@ -179,11 +179,7 @@ func (d *diagnosis) examineGuests(ctx context.Context, a *app, arches []kernel.A
 		if arch.Name != string(vmtest.AMD64) {
 			continue
 		}
-		store, err := a.cache()
-		if err != nil {
-			return err
-		}
-		v, err := vmtest.ProbeKVM(ctx, store)
+		v, err := a.probeKVM(ctx)
 		if err != nil && ctx.Err() != nil {
 			return err
 		}
@@ -193,6 +189,26 @@ func (d *diagnosis) examineGuests(ctx context.Context, a *app, arches []kernel.A
 		}
 	}
 	return ctx.Err()
+}
+
+// probeKVM keeps its verdict in the work folder, but does not make one.
+func (a *app) probeKVM(ctx context.Context) (vmtest.KVMVerdict, error) {
+	work, err := a.work()
+	if err != nil {
+		return vmtest.KVMVerdict{}, err
+	}
+	dir := filepath.Join(work, "cache")
+	if _, err := os.Stat(work); errors.Is(err, fs.ErrNotExist) {
+		if dir, err = os.MkdirTemp("", "series-doctor-"); err != nil {
+			return vmtest.KVMVerdict{}, err
+		}
+		defer os.RemoveAll(dir)
+	}
+	store, err := cache.Open(dir)
+	if err != nil {
+		return vmtest.KVMVerdict{}, err
+	}
+	return vmtest.ProbeKVM(ctx, store)
 }
 
 // probeSnapshot has QEMU write the state of an empty machine through a command, which is how snapshots are taken.

@@ -58,7 +58,7 @@ type cellState struct {
 	Unit   string     `json:"unit,omitempty"` // "objects", "files", "bytes"
 }
 
-// A tracker keeps a run's state, and the file in which others see it.
+// A tracker keeps a run's state, and the file in which others see it. A nil one keeps nothing.
 type tracker struct {
 	mu      sync.Mutex
 	state   runState
@@ -181,6 +181,9 @@ func (t *tracker) changed(every time.Duration) {
 }
 
 func (t *tracker) beginStage(name string, cells int) {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.state.Stages = append(t.state.Stages, stageState{Name: name, Cells: cells, Began: time.Now(), Seen: []cellState{}})
@@ -188,6 +191,9 @@ func (t *tracker) beginStage(name string, cells int) {
 }
 
 func (t *tracker) endStage(name, result string) {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.stage(name); s != nil {
@@ -199,6 +205,9 @@ func (t *tracker) endStage(name, result string) {
 }
 
 func (t *tracker) beginCell(stage, cell string) {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.stage(stage); s != nil {
@@ -208,6 +217,9 @@ func (t *tracker) beginCell(stage, cell string) {
 }
 
 func (t *tracker) endCell(stage, cell, result string) {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.stage(stage)
@@ -285,6 +297,9 @@ func (t *tracker) underWay(now time.Time, atLeast time.Duration) []string {
 
 // left renders how long a stage may still take, where that is known.
 func (t *tracker) left(stage string, now time.Time) string {
+	if t == nil {
+		return ""
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.stage(stage)
