@@ -23,6 +23,10 @@ help: ## list the targets
 deps: ## install the Debian packages and the Go release that are missing
 	@scripts/deps
 
+.PHONY: deps-test
+deps-test: ## install what the tests need besides
+	@scripts/deps test
+
 .PHONY: build
 build: deps ## build bin/series
 	@go build -trimpath -o bin/series ./cmd/series
@@ -32,11 +36,11 @@ run: build ## the main job: kauditd-wakeup from its patches to a measured thread
 	@bin/series run $(SERIES) --arch $(ARCHES) $(ARGS)
 
 .PHONY: unit
-unit: deps ## unit, golden, fuzz-seed and fake-QEMU tests: no root, no network, no kernel
+unit: deps-test ## unit, golden, fuzz-seed and fake-QEMU tests: no root, no network, no kernel
 	@go test ./...
 
 .PHONY: test
-test: deps lint ## all tests, guest tests included, with the race detector on the unit tier
+test: deps-test lint ## all tests, guest tests included, with the race detector on the unit tier
 	@scripts/test
 
 .PHONY: lint
@@ -44,15 +48,15 @@ lint: deps ## gofmt, vet, staticcheck, import rules, licences
 	@scripts/lint
 
 .PHONY: bench
-bench: build ## measure the tool itself and print the figures with how to repeat them
+bench: deps-test build ## measure the tool itself and print the figures with how to repeat them
 	@scripts/bench
 
 .PHONY: long
-long: build ## what takes too long for CI: killed builds, other configurations, ppc64le (about 30 min)
+long: deps-test build ## what takes too long for CI: killed builds, other configurations, ppc64le (about 30 min)
 	@scripts/long
 
 .PHONY: mutants
-mutants: build ## break the kauditd series in known ways and see that its tests notice (about 20 min)
+mutants: deps-test build ## break the kauditd series in known ways and see that its tests notice (about 20 min)
 	@scripts/mutants
 
 .PHONY: fuzz
