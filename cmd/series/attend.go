@@ -11,9 +11,12 @@ import (
 const sayEvery = time.Minute
 
 // attend has others see how far a session is: who asks by `series status`, and who reads plain lines.
-func (s *session) attend(verb string) {
+func (s *session) attend(verb string) (err error) {
 	if verb == "boot" { // the session is over when the shell is there, and others may run
-		return
+		return nil
+	}
+	if s.show.track.events, err = openEvents(s.app.cli.Events); err != nil {
+		return err
 	}
 	s.show.track.open(filepath.Join(s.store.Dir, "runs", s.series.ID), runState{
 		Series: s.series.ID, Revision: s.series.Revision, Title: s.series.Title,
@@ -27,6 +30,7 @@ func (s *session) attend(verb string) {
 		s.hush = func() { tick.Stop(); close(done) }
 		go s.show.saySome(tick.C, done)
 	}
+	return nil
 }
 
 // saySome prints, whenever the clock ticks, what has been under way since the tick before or longer.

@@ -27,6 +27,7 @@ type cli struct {
 	Quiet     bool             `short:"q" help:"No progress on standard error."`
 	Verbose   bool             `help:"Log what is done to standard error."`
 	NoWait    bool             `help:"Fail when another run has the work folder, instead of waiting for it."`
+	Events    string           `placeholder:"FILE" help:"Also write what begins and ends as JSON, a line each, to this file or pipe (/dev/fd/3)."`
 	CacheSize string           `placeholder:"SIZE" env:"SERIES_CACHE_SIZE" help:"What the cache may take on disk; what was not used for the longest time goes (default: 20GiB, or a quarter of a file system smaller than 80GiB; 0: no limit)."`
 	Version   kong.VersionFlag `help:"Print the version."`
 

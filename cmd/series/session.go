@@ -172,7 +172,9 @@ func (a *app) open(ctx context.Context, id, verb string) (s *session, err error)
 	s.store.Log = a.log
 	s.store.Inherit = append(s.store.Inherit, s.lock.File)
 	s.show = newProgress(a.stderr, a.cli.Quiet)
-	s.attend(verb)
+	if err = s.attend(verb); err != nil {
+		return nil, err
+	}
 
 	st := s.show.stage("base", 1)
 	end := st.begin(spec)

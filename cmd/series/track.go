@@ -63,6 +63,7 @@ type tracker struct {
 	mu      sync.Mutex
 	state   runState
 	path    string // "": no file
+	events  *eventLog
 	lock    *flock.Lock
 	written time.Time
 	later   *time.Timer
@@ -84,6 +85,7 @@ func (t *tracker) open(dir string, s runState) {
 	defer t.mu.Unlock()
 	earlier, _ := readState(filepath.Join(dir, statusFile))
 	t.state = s
+	t.events.write(runEvent{Event: "begin", Series: s.Series, Verb: s.Verb})
 	t.state.PID, t.state.Stages = os.Getpid(), []stageState{}
 	t.state.Times, t.state.Plans = map[string]float64{}, map[string][]string{}
 	if earlier != nil {
@@ -110,13 +112,15 @@ func (t *tracker) close(exit int, err error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lock == nil {
-		return
-	}
 	now := time.Now()
 	t.state.Ended, t.state.Exit = &now, exit
 	if err != nil && !errors.As(err, new(said)) {
 		t.state.Error = err.Error()
+	}
+	t.events.end(runEvent{Series: t.state.Series, Verb: t.state.Verb, Exit: &exit, Error: t.state.Error}, t.state.Started)
+	t.events = nil
+	if t.lock == nil {
+		return
 	}
 	if exit == exitOK {
 		var plan []string
@@ -187,6 +191,7 @@ func (t *tracker) beginStage(name string, cells int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.state.Stages = append(t.state.Stages, stageState{Name: name, Cells: cells, Began: time.Now(), Seen: []cellState{}})
+	t.events.write(runEvent{Event: "begin", Stage: name, Cells: cells})
 	t.changed(statusEvery)
 }
 
@@ -199,6 +204,7 @@ func (t *tracker) endStage(name, result string) {
 	if s := t.stage(name); s != nil {
 		now := time.Now()
 		s.Ended, s.Result = &now, result
+		t.events.end(runEvent{Stage: name, Result: result}, s.Began)
 		t.took(name, now.Sub(s.Began))
 		t.changed(statusEvery)
 	}
@@ -212,6 +218,7 @@ func (t *tracker) beginCell(stage, cell string) {
 	defer t.mu.Unlock()
 	if s := t.stage(stage); s != nil {
 		s.Seen = append(s.Seen, cellState{Name: cell, Began: time.Now()})
+		t.events.write(runEvent{Event: "begin", Stage: stage, Cell: cell})
 		t.changed(statusEvery)
 	}
 }
@@ -230,6 +237,7 @@ func (t *tracker) endCell(stage, cell, result string) {
 		if c := &s.Seen[i]; c.Name == cell && c.Ended == nil {
 			now := time.Now()
 			c.Ended, c.Result = &now, result
+			t.events.end(runEvent{Stage: stage, Cell: cell, Result: result}, c.Began)
 			t.took(stage+" "+cell, now.Sub(c.Began))
 			t.changed(statusEvery)
 			return
