@@ -22,7 +22,10 @@ type Delta struct {
 	Zero     Size           `json:"zero"`     // sum of all variables that begin as zero
 	Symbols  []SymbolDelta  `json:"symbols"`  // what changed most first
 	Sections []SectionDelta `json:"sections"` // by name
-	Extra    *ExtraWarnings `json:"extra,omitempty"`
+	// Config are the lines in which the resolved configurations differ, with a sign before: "-CONFIG_A=y", "+CONFIG_A=m".
+	// Where there are any, not all of the rest is the patches' own doing.
+	Config []string       `json:"config,omitempty"`
+	Extra  *ExtraWarnings `json:"extra,omitempty"`
 }
 
 // A Size is a number of bytes before and after.

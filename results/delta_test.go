@@ -140,16 +140,20 @@ func TestNewsOf(t *testing.T) {
 	}
 }
 
-func TestSectionNews(t *testing.T) {
+func TestBuildNews(t *testing.T) {
 	r := grown()
 	r.CellAt("ppc64", 2, "release").Delta.Sections = append(r.CellAt("ppc64", 2, "release").Delta.Sections,
 		results.SectionDelta{Name: "new", FlagsAfter: "NOBITS WA", Size: results.Size{After: 8}},
 		results.SectionDelta{Name: "old", FlagsBefore: "PROGBITS A", Size: results.Size{Before: 4}},
 		results.SectionDelta{Name: ".text", FlagsBefore: "PROGBITS AX", FlagsAfter: "PROGBITS AX", Size: results.Size{Before: 4, After: 8}})
+	for _, arch := range []string{"amd64", "ppc64"} {
+		r.CellAt(arch, 2, "release").Delta.Config = []string{"+CONFIG_A=y"}
+	}
 	encode(t, r)
-	want := []string{"patch 1: amd64: section tab: PROGBITS WA, was PROGBITS A", "patch 2: amd64, ppc64: section tab: PROGBITS WA, was PROGBITS A",
+	want := []string{"patch 1: amd64: section tab: PROGBITS WA, was PROGBITS A", "patch 2: amd64, ppc64: configuration: +CONFIG_A=y",
+		"patch 2: amd64, ppc64: section tab: PROGBITS WA, was PROGBITS A",
 		"patch 2: ppc64: section new is new: NOBITS WA, 8 bytes", "patch 2: ppc64: section old is gone: it was PROGBITS A, 4 bytes"}
-	if got := results.SectionNews(r); !slices.Equal(got, want) {
-		t.Errorf("SectionNews = %q, want %q", got, want)
+	if got := results.BuildNews(r); !slices.Equal(got, want) {
+		t.Errorf("BuildNews = %q, want %q", got, want)
 	}
 }

@@ -188,9 +188,9 @@ func NewsOf(r *Run) []News {
 	return all
 }
 
-// SectionNews says, a line each, which sections patches made, removed, or changed in type or flags. That a section has
-// another size is no news: the symbols in it say more.
-func SectionNews(r *Run) []string {
+// BuildNews says, a line each, how the resolved configuration changed, and which sections patches made, removed, or changed in
+// type or flags. That a section has another size is no news: the symbols in it say more.
+func BuildNews(r *Run) []string {
 	type news struct {
 		patch  int
 		text   string
@@ -198,6 +198,19 @@ func SectionNews(r *Run) []string {
 	}
 	var all []*news
 	for _, c := range deltaCells(r) {
+		add := func(text string) {
+			i := slices.IndexFunc(all, func(n *news) bool { return n.patch == c.Patch && n.text == text })
+			if i < 0 {
+				all = append(all, &news{patch: c.Patch, text: text})
+				i = len(all) - 1
+			}
+			if !slices.Contains(all[i].arches, c.Arch) {
+				all[i].arches = append(all[i].arches, c.Arch)
+			}
+		}
+		for _, line := range c.Delta.Config {
+			add("configuration: " + line)
+		}
 		for _, s := range c.Delta.Sections {
 			var text string
 			switch {
@@ -210,14 +223,7 @@ func SectionNews(r *Run) []string {
 			default:
 				text = fmt.Sprintf("section %s: %s, was %s", s.Name, s.FlagsAfter, s.FlagsBefore)
 			}
-			i := slices.IndexFunc(all, func(n *news) bool { return n.patch == c.Patch && n.text == text })
-			if i < 0 {
-				all = append(all, &news{patch: c.Patch, text: text})
-				i = len(all) - 1
-			}
-			if !slices.Contains(all[i].arches, c.Arch) {
-				all[i].arches = append(all[i].arches, c.Arch)
-			}
+			add(text)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *news) int { return a.patch - b.patch })

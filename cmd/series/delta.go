@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seriesrig/series/internal/cache"
@@ -75,7 +76,7 @@ func (s *session) printNews(r *results.Run) {
 	if len(news) == 0 {
 		fmt.Fprintln(out, "no new warnings")
 	}
-	for _, line := range results.SectionNews(r) {
+	for _, line := range results.BuildNews(r) {
 		fmt.Fprintln(out, line)
 	}
 }
@@ -107,11 +108,46 @@ func (s *session) compare(ctx context.Context, builder *kernel.Builder, cells []
 		return err
 	}
 	d.Since = before.patch
+	if d.Config, err = configChange(before.build, c.build); err != nil {
+		return err
+	}
 	if c.extra != nil && before.extra != nil {
 		d.Extra = newExtra(s.touched(cells, i), before.extra, c.extra)
 	}
 	c.rec.Delta = d
 	return nil
+}
+
+// configChange lists the lines that two resolved configurations do not share.
+func configChange(before, after *kernel.Build) ([]string, error) {
+	if before.Spec.Config == after.Spec.Config {
+		return nil, nil
+	}
+	a, err := os.ReadFile(before.Config)
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(after.Config)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	missing := func(sign string, from, in []byte) {
+		have := map[string]bool{}
+		for line := range strings.Lines(string(in)) {
+			have[strings.TrimSpace(line)] = true
+		}
+		for line := range strings.Lines(string(from)) {
+			line = strings.TrimSpace(line)
+			symbol := strings.HasPrefix(line, "CONFIG_") || strings.HasPrefix(line, "# CONFIG_")
+			if symbol && !have[line] {
+				all = append(all, sign+line)
+			}
+		}
+	}
+	missing("-", a, b)
+	missing("+", b, a)
+	return all, nil
 }
 
 // newExtra keeps what is said of files now and was not before.
