@@ -14,6 +14,7 @@ import (
 type Cost struct {
 	Arch, Config    string
 	Patch           int
+	Since           int // the patch before it that this run has kernels of: the cost is that of all after it
 	Benchmark, Unit string
 	N               int         // values behind Mean and StdDev; 0 where the kernel was not measured
 	Mean, StdDev    float64     // of this kernel's values
@@ -52,11 +53,15 @@ func Costs(r *Run, base string) ([]Cost, error) {
 	names := benchmarksOf(r, layout{columns: []layoutColumn{{unit: unit}}}, "")
 	names = slices.DeleteFunc(names, func(name string) bool { return !wanted(Benchmark{Name: name}) })
 	var costs []Cost
-	for _, row := range metricRows(r, releaseConfigs(r), names, patchesOf(r), true) {
+	patches := patchesOf(r)
+	for _, row := range metricRows(r, releaseConfigs(r), names, patches, true) {
 		if !measuredThere(r, row, unit) {
 			continue
 		}
 		c := Cost{Arch: row.arch, Config: row.config, Patch: row.patch, Benchmark: row.bench, Unit: unit}
+		if i := slices.Index(patches, c.Patch); i > 0 {
+			c.Since = patches[i-1]
+		}
 		if err := c.fill(r); err != nil {
 			return nil, fmt.Errorf("%s/%s patch %d: %s: %w", c.Arch, c.Config, c.Patch, c.Benchmark, err)
 		}
@@ -75,9 +80,7 @@ func measuredThere(r *Run, row metricRow, unit string) bool {
 
 // releaseConfigs are the record's configurations but for controls, which are not kernels that anybody asks about.
 func releaseConfigs(r *Run) []string {
-	return slices.DeleteFunc(distinct(r, func(c *Cell) string { return c.Config }), func(config string) bool {
-		return (&Cell{Config: config}).isControl()
-	})
+	return slices.DeleteFunc(distinct(r, func(c *Cell) string { return c.Config }), IsControl)
 }
 
 func (c *Cost) fill(r *Run) error {
@@ -87,16 +90,20 @@ func (c *Cost) fill(r *Run) error {
 		if c.N > 1 {
 			c.StdDev = stats.StdDev(b.Values)
 		}
-		var err error
-		if c.Comparison, err = CompareCosts(r, r.CellAt(c.Arch, c.Patch-1, c.Config), r, cell, c.Benchmark, c.Unit); err != nil {
+	}
+	var err error
+	if c.Patch > c.Since {
+		if c.Comparison, err = CompareCosts(r, r.CellAt(c.Arch, c.Since, c.Config), r, cell, c.Benchmark, c.Unit); err != nil {
 			return err
 		}
 	}
-	var err error
 	if c.Old, err = AnchorFor(r.Series, baseName(c.Benchmark)); err != nil || c.Old == nil {
 		return err
 	}
-	if c.OldPatch = c.Old.OldPatch(r, c.Patch); c.OldPatch > 0 {
+	if c.Patch == c.Since+1 {
+		c.OldPatch = c.Old.OldPatch(r, c.Patch)
+	}
+	if c.OldPatch > 0 {
 		c.OldCost, c.OldErr = -c.Old.Cost[c.OldPatch-1], c.Old.CostErr[c.OldPatch-1]
 	}
 	return nil
@@ -151,7 +158,7 @@ func costTable(name string, r *Run, base string) (*Table, error) {
 		if len(names) > 1 {
 			row = append(row, benchLabel(c.Benchmark, names))
 		}
-		row = append(append(row, patchName(c.Patch)), c.cells()...)
+		row = append(append(row, c.patchText()), c.cells()...)
 		if old {
 			row = append(row, c.oldCell())
 		}
@@ -159,6 +166,14 @@ func costTable(name string, r *Run, base string) (*Table, error) {
 	}
 	t.Notes = costNotes(costs)
 	return t, nil
+}
+
+// patchText names the patches that the cost is of: 3, or 1-3 where the run has no kernels between.
+func (c *Cost) patchText() string {
+	if c.Patch > c.Since+1 {
+		return fmt.Sprintf("%d-%d", c.Since+1, c.Patch)
+	}
+	return patchName(c.Patch)
 }
 
 // cells are cost, its error, and both in percent. Stock has none, and what was not measured says so.

@@ -157,7 +157,7 @@ func TestAnchor(t *testing.T) {
 func TestFloor(t *testing.T) {
 	r := watchers()
 	f, err := results.FloorOf(r, "amd64", "release", "Clone", results.Instructions)
-	if err != nil || f == nil || f.Smallest != 5 || f.SameAs || f.Controls != 1 {
+	if err != nil || f == nil || f.Smallest != 5 || f.Same != 0 || f.Controls != 1 {
 		t.Fatalf("FloorOf = %+v, %v, want 5 of one control", f, err)
 	}
 	believed := map[int]bool{1: true, 2: false, 3: true} // 112, 1, about 2887
@@ -220,5 +220,20 @@ func TestKernbench(t *testing.T) {
 	r.Series = "other"
 	if table, err = results.TableFor("build", r); err != nil || len(table.Columns) != 6 {
 		t.Errorf("another series has the figures of 2006: %v (%v)", table.Columns, err)
+	}
+}
+
+// Without the kernels between, a cost is that of all patches since the last one that was built, and says so.
+func TestCostWhole(t *testing.T) {
+	r := watchers()
+	r.Cells = slices.DeleteFunc(r.Cells, func(c results.Cell) bool { return c.Patch == 1 || c.Patch == 2 })
+	table, err := results.TableFor("clone", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range table.Rows {
+		if row[1] != "stock" && (row[1] != "1-3" || row[2] != "+3001" || row[6] != results.Missing) {
+			t.Errorf("row %q, want the cost of patches 1-3 and no patch of 2006", row)
+		}
 	}
 }

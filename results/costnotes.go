@@ -101,7 +101,7 @@ func floorNotes(costs []Cost) []string {
 		}
 		seen[k] = true
 		what := "what moving code around does by itself"
-		if f.SameAs {
+		if f.Same == f.Controls {
 			what = "what the same build shows against itself"
 		}
 		of := ""

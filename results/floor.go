@@ -10,20 +10,19 @@ import (
 
 // ControlConfig is the configuration of a control: a kernel that ought to cost what the release kernel of the same patch
 // costs. Where it is the same build, the control is A/A. Where it has a harmless change, such as padding in an object that has
-// nothing to do with the series, it shows what moving code around does by itself. Further controls are control-2 …
+// nothing to do with the series, it shows what moving code around does by itself. Further controls are control-2, control-aa …
 const ControlConfig = "control"
 
-// isControl tells a control's cell.
-func (c *Cell) isControl() bool {
-	return c.Config == ControlConfig || strings.HasPrefix(c.Config, ControlConfig+"-")
+// IsControl tells the configurations that are controls.
+func IsControl(config string) bool {
+	return config == ControlConfig || strings.HasPrefix(config, ControlConfig+"-")
 }
 
 // A Floor is what controls say of one metric: the largest difference that means nothing.
 type Floor struct {
 	Smallest float64 // the farthest end of an interval of the controls' differences; at least that much is believed
 	Controls int     // number of controls
-	SameAs   bool    // each is the same build as what it controls: A/A
-	Rounds   int     // of interleaved boots; 0 where the guest counted instructions
+	Same     int     // of these, how many are the same build as what they control: A/A
 }
 
 // Believes tells whether a difference is larger than what the controls show, or there are none.
@@ -37,7 +36,7 @@ func FloorOf(r *Run, arch, config, name, unit string) (*Floor, error) {
 	var f *Floor
 	for i := range r.Cells {
 		control := &r.Cells[i]
-		if control.Arch != arch || !control.isControl() {
+		if control.Arch != arch || !IsControl(control.Config) {
 			continue
 		}
 		release := r.CellAt(arch, control.Patch, config)
@@ -55,13 +54,12 @@ func FloorOf(r *Run, arch, config, name, unit string) (*Floor, error) {
 			return nil, fmt.Errorf("control %s: %w", control, err)
 		}
 		if f == nil {
-			f = &Floor{SameAs: true}
+			f = new(Floor)
 		}
 		f.Controls++
 		f.Smallest = max(f.Smallest, math.Abs(c.Lo), math.Abs(c.Hi), math.Abs(c.Delta))
-		f.SameAs = f.SameAs && sameBuild(release, control)
-		if c.Method == Interleaved {
-			f.Rounds = len(c.Diffs)
+		if sameBuild(release, control) {
+			f.Same++
 		}
 	}
 	return f, nil
@@ -91,7 +89,7 @@ func (c *Comparison) refusal() string {
 		return ""
 	case c.Floor == nil:
 		return "no A/A control was measured, so nothing is concluded"
-	case !c.Floor.SameAs && c.Floor.Controls == 1:
+	case c.Floor.Same == 0:
 		return "the control is another build, so it is no A/A control, and nothing is concluded"
 	case !c.Floor.Believes(c.Delta):
 		return "the A/A control spreads by as much as the difference is, so nothing is concluded"

@@ -18,6 +18,7 @@ type benchFlags struct {
 	Seeds     int    `default:"8" placeholder:"K" help:"Boots in icount mode, with seeds 1 to K (default: ${default})."`
 	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
 	Control   bool   `help:"Measure the base with everything moved to other addresses, too: what that shows, a patch may show that does nothing."`
+	Boots     int    `placeholder:"N" help:"In wall mode: boot each kernel N times, in turns, with the first kernel once more in each turn as a control; at least 10. Without it nothing is said about costs in time."`
 	Benchtime string `default:"200x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
 }
 
@@ -28,7 +29,10 @@ func (f *benchFlags) options(g guestOptions) (measureOptions, error) {
 	if f.Count < 1 || f.Count > 1000 {
 		return measureOptions{}, usage("--count %d: want 1 to 1000", f.Count)
 	}
-	return measureOptions{guestOptions: g, mode: f.Mode, seeds: f.Seeds, count: f.Count, benchtime: f.Benchtime}, nil
+	if f.Boots != 0 && (f.Boots < results.MinRounds || f.Boots > 1000) {
+		return measureOptions{}, usage("--boots %d: want %d to 1000, or none: from fewer nothing can be concluded", f.Boots, results.MinRounds)
+	}
+	return measureOptions{guestOptions: g, mode: f.Mode, seeds: f.Seeds, count: f.Count, boots: f.Boots, benchtime: f.Benchtime}, nil
 }
 
 // benchCmd runs the series' benchmarks.
@@ -64,6 +68,9 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 	buildErr := s.build(ctx, cells)
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr
+	}
+	if cells, err = s.addControls(cells, opts); err != nil {
+		return err
 	}
 	if err := s.measure(ctx, cells, opts); err != nil {
 		return err
@@ -127,14 +134,17 @@ func (s *session) published(r *results.Run) (*results.Run, error) {
 	return out, nil
 }
 
-// benchmarkTables names the tables of the record's figures: the ones that the cover letter has places for, or else one
-// for each benchmark.
+// benchmarkTables names the tables of the record's figures: the ones that the cover letter has places for, or else what
+// each patch costs.
 func (s *session) benchmarkTables(r *results.Run) []string {
 	var names []string
 	for _, name := range s.series.Cover.Tables {
 		if name != "verdicts" && name != "stages" {
 			names = append(names, name)
 		}
+	}
+	if len(names) == 0 {
+		names = append(names, "cost")
 	}
 	return names
 }

@@ -31,27 +31,28 @@ type cli struct {
 	CacheSize string           `placeholder:"SIZE" env:"SERIES_CACHE_SIZE" help:"What the cache may take on disk; what was not used for the longest time goes (default: 20GiB, or a quarter of a file system smaller than 80GiB; 0: no limit)."`
 	Version   kong.VersionFlag `help:"Print the version."`
 
-	List   listCmd   `cmd:"" help:"List the series."`
-	Show   showCmd   `cmd:"" help:"Show a series: its patches, and what it touches."`
-	Lint   lintCmd   `cmd:"" help:"Judge a series, a thread or patch files by the posting rules."`
-	Apply  applyCmd  `cmd:"" help:"Apply a series and write it as a git branch, a commit a patch."`
-	Build  buildCmd  `cmd:"" help:"Build kernels of a series."`
-	Test   testCmd   `cmd:"" help:"Build, boot, and run the series' tests in the guest."`
-	Delta  deltaCmd  `cmd:"" help:"Tell what each patch did to the build: new warnings, sizes, symbols, sections."`
-	Bisect bisectCmd `cmd:"" help:"Find the patch that breaks or mends a test, brings a warning, or moves a benchmark."`
-	Verify verifyCmd `cmd:"" help:"Prove what can be read off built kernels, or off an ELF file."`
-	Bench  benchCmd  `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
-	Import importCmd `cmd:"" help:"Make a series of mail, or of commits."`
-	Export exportCmd `cmd:"" help:"Write a series as a git branch and as a quilt series."`
-	Mail   mailCmd   `cmd:"" help:"Write the mail thread from recorded runs."`
-	Send   sendCmd   `cmd:"" help:"Send a thread by SMTP, after a yes."`
-	Run    runCmd    `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
-	Boot   bootCmd   `cmd:"" help:"Boot a kernel and get a shell in the guest."`
-	Exec   execCmd   `cmd:"" help:"Run a program in a guest, for go test -exec."`
-	Status statusCmd `cmd:"" help:"Tell how far a run is, from another shell."`
-	CI     ciCmd     `cmd:"" name:"ci" help:"Write the workflow that runs a series in a CI service."`
-	Doctor doctorCmd `cmd:"" help:"Look whether this host has what the verbs need, and how full the work folder is."`
-	Clean  cleanCmd  `cmd:"" help:"Delete what the work folder holds."`
+	List    listCmd    `cmd:"" help:"List the series."`
+	Show    showCmd    `cmd:"" help:"Show a series: its patches, and what it touches."`
+	Lint    lintCmd    `cmd:"" help:"Judge a series, a thread or patch files by the posting rules."`
+	Apply   applyCmd   `cmd:"" help:"Apply a series and write it as a git branch, a commit a patch."`
+	Build   buildCmd   `cmd:"" help:"Build kernels of a series."`
+	Test    testCmd    `cmd:"" help:"Build, boot, and run the series' tests in the guest."`
+	Delta   deltaCmd   `cmd:"" help:"Tell what each patch did to the build: new warnings, sizes, symbols, sections."`
+	Bisect  bisectCmd  `cmd:"" help:"Find the patch that breaks or mends a test, brings a warning, or moves a benchmark."`
+	Verify  verifyCmd  `cmd:"" help:"Prove what can be read off built kernels, or off an ELF file."`
+	Bench   benchCmd   `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
+	Compare compareCmd `cmd:"" help:"Set two recorded runs against each other, or refuse to."`
+	Import  importCmd  `cmd:"" help:"Make a series of mail, or of commits."`
+	Export  exportCmd  `cmd:"" help:"Write a series as a git branch and as a quilt series."`
+	Mail    mailCmd    `cmd:"" help:"Write the mail thread from recorded runs."`
+	Send    sendCmd    `cmd:"" help:"Send a thread by SMTP, after a yes."`
+	Run     runCmd     `cmd:"" help:"All of it: apply, build, prove, boot, test, measure, write the thread."`
+	Boot    bootCmd    `cmd:"" help:"Boot a kernel and get a shell in the guest."`
+	Exec    execCmd    `cmd:"" help:"Run a program in a guest, for go test -exec."`
+	Status  statusCmd  `cmd:"" help:"Tell how far a run is, from another shell."`
+	CI      ciCmd      `cmd:"" name:"ci" help:"Write the workflow that runs a series in a CI service."`
+	Doctor  doctorCmd  `cmd:"" help:"Look whether this host has what the verbs need, and how full the work folder is."`
+	Clean   cleanCmd   `cmd:"" help:"Delete what the work folder holds."`
 }
 
 // app is what every verb gets: the streams, the global flags, and what is made from them.

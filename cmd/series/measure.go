@@ -24,6 +24,7 @@ type measureOptions struct {
 	mode      string // "": wall where the series wants several CPUs, else icount
 	seeds     int    // boots in icount mode, with seeds 1 to K
 	count     int    // repetitions within a boot in wall mode
+	boots     int    // in wall mode: rounds of interleaved boots; 0: each kernel once
 	benchtime string // -test.benchtime
 }
 
@@ -36,6 +37,9 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 		return err
 	}
 	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return !c.measured() })
+	if opts.boots > 0 && opts.mode == modeWall {
+		return s.interleave(ctx, cells, opts)
+	}
 	st := s.show.stage("bench", len(cells))
 	for _, c := range cells {
 		if c.build == nil {
@@ -64,6 +68,9 @@ func (s *session) mode(opts *measureOptions) error {
 			opts.mode = modeWall
 		}
 	}
+	if opts.boots > 0 && opts.mode == modeIcount {
+		return usage("--boots is for --mode wall: with --mode icount each seed is a boot, and --seeds says how many")
+	}
 	if opts.mode == modeIcount && s.series.Guest.CPUs > 1 {
 		return usage("--mode icount: %s wants a guest of %d CPUs, and only one CPU can be counted exactly", s.series.ID, s.series.Guest.CPUs)
 	}
@@ -78,6 +85,19 @@ func figures(bs []results.Benchmark) int {
 	return n
 }
 
+// job is what a guest runs. A benchmark learns from SERIES_MODE what its clock counts.
+func (o measureOptions) job() vmtest.Job {
+	bench := "."
+	if o.run != "" {
+		bench = o.run
+	}
+	args := []string{"-test.run=^$", "-test.bench=" + bench, "-test.benchtime=" + o.benchtime}
+	if o.mode == modeWall {
+		args = append(args, fmt.Sprintf("-test.count=%d", o.count))
+	}
+	return vmtest.Job{Args: args, PerTest: o.perTest, Env: []string{"SERIES_MODE=" + o.mode}}
+}
+
 func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions) error {
 	c.rec.Benchmarks = nil
 	for _, pkg := range s.series.Benchmarks {
@@ -85,14 +105,9 @@ func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions)
 		if err != nil {
 			return err
 		}
-		bench := "."
-		if opts.run != "" {
-			bench = opts.run
-		}
-		args := []string{"-test.run=^$", "-test.bench=" + bench, "-test.benchtime=" + opts.benchtime}
+		job := opts.job()
 		if opts.mode == modeWall {
-			args = append(args, fmt.Sprintf("-test.count=%d", opts.count))
-			bs, err := s.boot(ctx, c, s.machine(c), vmtest.Job{Args: args, PerTest: opts.perTest}, bin, opts.again)
+			bs, err := s.boot(ctx, c, s.machine(c), job, bin, opts.again)
 			if err != nil {
 				return err
 			}
@@ -103,10 +118,11 @@ func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions)
 		for seed := uint64(1); seed <= uint64(opts.seeds); seed++ {
 			m := s.machine(c)
 			m.Icount = &vmtest.Icount{Seed: seed}
-			bs, err := s.boot(ctx, c, m, vmtest.Job{Args: args, PerTest: opts.perTest}, bin, opts.again)
+			bs, err := s.boot(ctx, c, m, job, bin, opts.again)
 			if err != nil {
 				return err
 			}
+			bs = results.CountInstructions(bs)
 			results.SetSeed(bs, seed)
 			c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
 			seeds = append(seeds, seed)

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -30,6 +31,7 @@ type cell struct {
 	name    string // "ppc64 2/3", "ppc64 2/3 debug"
 	build   *kernel.Build
 	rec     *results.Cell
+	control bool          // the same kernel as another cell, measured once more
 	worked  bool          // a guest was booted for it
 	unkept  bool          // and what came of it depends on how busy the host was: another run boots again
 	extra   *kernel.Extra // what W=1 and sparse say of the files that its patch and the next one touch
@@ -64,7 +66,7 @@ func (s *session) cells(arches []kernel.Arch, variants []*patches.Variant, prefi
 func (c *cell) tested() bool { return c.variant == nil || c.variant.Test }
 
 // fragments reads the configuration of a cell: base, the architecture's own, the series' concerns, and what its variant
-// puts on top.
+// puts on top. A concern may have settings for one architecture, in NAME.ARCH.config beside NAME.config.
 func (s *session) fragments(c *cell) ([]*kconfig.Fragment, error) {
 	names := append([]string{"base", c.arch.Name}, s.series.Config...)
 	if c.variant != nil {
@@ -77,6 +79,13 @@ func (s *session) fragments(c *cell) ([]*kconfig.Fragment, error) {
 			return nil, &coded{exitUsage, err}
 		}
 		all = append(all, f)
+		own := filepath.Join(s.app.configs(), name+"."+c.arch.Name+".config")
+		switch f, err := kconfig.ParseFile(own); {
+		case err == nil:
+			all = append(all, f)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, &coded{exitUsage, err}
+		}
 	}
 	if c.variant != nil && len(c.variant.Off) > 0 {
 		off := &kconfig.Fragment{Name: "variant " + c.variant.Name}
@@ -238,6 +247,8 @@ func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell
 		return err
 	}
 	c.build = b
+	c.rec.ConfigHash, c.rec.ResolvedHash = configHash(c.arch, fragments), sha(b.Spec.Config)
+	c.rec.Toolchain = &results.Toolchain{ID: sha(b.Spec.Toolchain), Compiler: b.Toolchain}
 	c.rec.Build = &results.Build{ID: b.ID, Image: b.Image, Log: b.Log, Cached: b.Cached, Seconds: b.Seconds,
 		Warnings: len(b.Warnings), WarningsNew: []string{}, Errors: []string{}}
 	return s.prove(ctx, c)

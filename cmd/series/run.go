@@ -76,6 +76,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	}
 	// A kernel with a finding is not worth measuring, and a thread that would claim otherwise is not worth writing.
 	if buildErr == nil && findings == 0 {
+		if cells, err = s.addControls(cells, opts); err != nil {
+			return err
+		}
 		if err := s.measure(ctx, cells, opts); err != nil {
 			return err
 		}
