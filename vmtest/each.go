@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,12 +38,11 @@ func TestEach(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 		return failedTest(ctx, nil, m, err)
 	}
 	e.dir = m.Dir
-	names, err := e.list(ctx)
+	names, ok, err := e.names()
 	if err != nil {
 		return failedTest(ctx, nil, m, err)
 	}
-	if names == nil {
-		// A binary that cannot even list its tests has something to say, and Test is the one to listen.
+	if !ok {
 		return Test(ctx, m, j)
 	}
 	parts := make([]*TestResult, len(names))
@@ -87,7 +87,7 @@ func (e *each) open(ctx context.Context, m *Machine) error {
 	e.job, e.prepare = s.job, s.took
 	e.splitRun()
 	var g *Guest
-	if e.snap, g, err = m.snapshot(ctx); err != nil {
+	if e.snap, g, err = m.snapshot(ctx, e.list); err != nil {
 		return err
 	}
 	if g != nil {
@@ -118,38 +118,53 @@ func (e *each) splitRun() {
 
 var topLevel = regexp.MustCompile(`^(Test|Example|Fuzz)[^\s/]*$`)
 
-// list asks the binary, in a guest, for the names of its tests; nil means that it did not tell.
-func (e *each) list(ctx context.Context) ([]string, error) {
-	g, err := e.snap.restore(ctx, filepath.Join(e.dir, "list"))
-	if err != nil {
-		return nil, err
-	}
-	defer g.Close()
-	pattern := e.pattern
-	if pattern == "" {
-		pattern = "."
-	}
+// testsFile is in a snapshot's folder, where the binary could list its tests: a name a line.
+const testsFile = "tests"
+
+// list asks the binary for the names of its tests, in the guest that shows that the snapshot is good.
+func (e *each) list(ctx context.Context, g *Guest, dir string) error {
 	job := e.job
-	job.Args = []string{"-test.list=" + pattern}
+	job.Args, job.Collect = []string{"-test.list=."}, nil
 	var out bytes.Buffer
 	left := int64(mib)
 	exit, err := g.Run(ctx, job.command(), guest.Stdio{Stdout: meter{&out, &left}})
-	if err == nil && exit.Success() {
-		if v := g.End(ctx); v.Kind != Pass {
-			return nil, &EndError{Verdict: v}
-		}
-	} else if ctx.Err() != nil {
-		return nil, rig("list tests", context.Cause(ctx))
-	} else {
-		return nil, nil
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil || !exit.Success() || g.End(ctx).Kind != Pass:
+		return nil // it has something to say, and Test is the one to listen
 	}
-	names := []string{}
+	var names strings.Builder
 	for line := range strings.Lines(out.String()) {
-		if name := strings.TrimSpace(line); topLevel.MatchString(name) && !slices.Contains(names, name) {
+		if name := strings.TrimSpace(line); topLevel.MatchString(name) {
+			names.WriteString(name + "\n")
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, testsFile), []byte(names.String()), 0o644); err != nil {
+		return rig("list tests", err)
+	}
+	return nil
+}
+
+// names returns the tests that are to run; ok tells whether the binary could list them.
+func (e *each) names() (names []string, ok bool, err error) {
+	b, err := os.ReadFile(filepath.Join(e.snap.dir, testsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, rig("list tests", err)
+	}
+	pattern, err := regexp.Compile(e.pattern)
+	if err != nil {
+		return nil, false, nil // as the binary will say
+	}
+	for name := range strings.Lines(string(b)) {
+		if name = strings.TrimSpace(name); pattern.MatchString(name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	return names, nil
+	return names, true, nil
 }
 
 // one runs a test in a guest of its own. A restored guest that was never heard of again says nothing about the kernel, and

@@ -86,7 +86,7 @@ func TestRealSnapshotDamaged(t *testing.T) {
 		if err := newSession(j).prepare(t.Context(), &m); err != nil {
 			t.Fatal(err)
 		}
-		s, _, err := m.snapshot(t.Context())
+		s, _, err := m.snapshot(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestNoSnapshot(t *testing.T) {
 		"KVM":      {Arch: AMD64, Kernel: kernel, Accel: KVM},
 		"firmware": {Arch: PPC64, Kernel: kernel, Firmware: "slof"},
 	} {
-		if _, _, err := m.snapshot(t.Context()); !errors.Is(err, ErrNoSnapshot) {
+		if _, _, err := m.snapshot(t.Context(), nil); !errors.Is(err, ErrNoSnapshot) {
 			t.Errorf("snapshot with %s = %v, want ErrNoSnapshot", name, err)
 		}
 	}

@@ -46,7 +46,10 @@ var ErrNoSnapshot = errors.New("no snapshot of such a machine")
 // snapshot returns the machine's snapshot: one that was taken before, of the same kernel, initramfs, QEMU and command
 // line, byte for byte, or else one that is taken now. boot tells of the guest that was booted for it, and is nil where
 // none was. A guest that did not come up, or whose kernel complained on the way, is an *EndError with the verdict.
-func (m Machine) snapshot(ctx context.Context) (s *Snapshot, boot *Guest, err error) {
+//
+// first is called with the first guest that is restored from a new snapshot, to see whether it comes back; it may put
+// files into the snapshot's folder. It may be nil.
+func (m Machine) snapshot(ctx context.Context, first useFunc) (s *Snapshot, boot *Guest, err error) {
 	m, a, err := m.resolve()
 	switch {
 	case err != nil:
@@ -71,7 +74,7 @@ func (m Machine) snapshot(ctx context.Context) (s *Snapshot, boot *Guest, err er
 			if boot, err = m.save(ctx, dir); err != nil {
 				return err
 			}
-			err = m.try(ctx, dir)
+			err = m.try(ctx, dir, first)
 			if err == nil || ctx.Err() != nil {
 				return err
 			}
@@ -98,7 +101,7 @@ func (m Machine) snapshotKey(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := []string{"snapshot 1", m.QEMU, version}
+	parts := []string{"snapshot 2", m.QEMU, version}
 	for _, file := range []string{m.Kernel, m.Initrd} {
 		sum, err := hashFile(file)
 		if err != nil {
@@ -155,14 +158,21 @@ func (m Machine) save(ctx context.Context, dir string) (*Guest, error) {
 	return g, nil
 }
 
+// A useFunc does something with a guest that was restored; dir is the snapshot's.
+type useFunc func(ctx context.Context, g *Guest, dir string) error
+
 // try restores the snapshot once: one that was not seen to come back is not kept.
-func (m Machine) try(ctx context.Context, dir string) error {
+func (m Machine) try(ctx context.Context, dir string, first useFunc) error {
 	m.Initrd = filepath.Join(dir, initrdFile)
-	g, err := (&Snapshot{m: m, dir: dir}).restore(ctx, filepath.Join(m.Dir, "try"))
+	g, err := (&Snapshot{m: m, dir: dir}).restore(ctx, filepath.Join(m.Dir, "first"))
 	if err != nil {
 		return err
 	}
-	return g.Close()
+	defer g.Close()
+	if first == nil {
+		return nil
+	}
+	return first(ctx, g, dir)
 }
 
 // saveTo writes the guest's state. Its heart is silenced first, so that nothing is under way.
