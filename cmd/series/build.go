@@ -70,5 +70,5 @@ func (c *buildCmd) Run(ctx context.Context, a *app) error {
 	if err := c.junitFlag.write(r); err != nil {
 		return err
 	}
-	return s.finish(r, buildErr, "verdicts")
+	return s.finish(r, buildErr, "verdicts", "size")
 }

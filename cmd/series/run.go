@@ -20,6 +20,7 @@ type runCmd struct {
 	Quick   bool          `help:"A single repetition of each benchmark: to see that it works, not to be quoted."`
 	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
 	Fresh   bool          `help:"Boot a guest for all tests of a package, instead of restoring one from a snapshot for each test."`
+	Extra   bool          `help:"Also compile the files that patches touch with W=1, and sparse where it is installed, and tell what is new."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags
 	junitFlag
@@ -43,6 +44,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer s.Close()
+	s.extra = c.Extra
 	prefixes := []int{0, len(s.series.Patches)}
 	if c.Each {
 		if prefixes, err = choosePatches(s.series, true, nil); err != nil {
