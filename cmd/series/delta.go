@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path"
@@ -57,27 +58,20 @@ func (c *deltaCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	err = s.finish(r, buildErr, "size", "symbols")
-	if !a.cli.JSON {
-		s.printNews(r)
-	}
-	return err
+	return s.finish(r, buildErr, "size", "symbols")
 }
 
-// printNews prints what the builds say for the first time, and how sections changed.
-func (s *session) printNews(r *results.Run) {
-	s.show.wait()
-	out := s.app.stdout
-	fmt.Fprintln(out)
-	news := results.NewsOf(r)
-	for _, n := range news {
-		fmt.Fprintf(out, "patch %d: %s\n", n.Patch, n)
+// printNews prints what builds warn of for the first time, each line once, with the architectures that say it, and how
+// configuration and sections changed. Errors have been shown when they came.
+func printNews(out io.Writer, r *results.Run) {
+	var lines []string
+	for _, n := range results.NewsOf(r) {
+		if !n.Error {
+			lines = append(lines, fmt.Sprintf("patch %d: %s", n.Patch, n))
+		}
 	}
-	if len(news) == 0 {
-		fmt.Fprintln(out, "no new warnings")
-	}
-	for _, line := range results.BuildNews(r) {
-		fmt.Fprintln(out, line)
+	if lines = append(lines, results.BuildNews(r)...); len(lines) > 0 {
+		fmt.Fprintln(out, "\n"+strings.Join(lines, "\n"))
 	}
 }
 

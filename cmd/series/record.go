@@ -114,6 +114,7 @@ func (s *session) finish(r *results.Run, buildErr error, tables ...string) error
 			}
 			fmt.Fprint(a.stdout, text)
 		}
+		printNews(a.stdout, r)
 	}
 	if buildErr != nil {
 		var bad *kernel.BuildError
