@@ -297,6 +297,38 @@ func killOnce(t *testing.T, want map[string]any, after time.Duration) string {
 	return was.at()
 }
 
+// A bisection that is killed goes on where it was.
+func TestKillBisect(t *testing.T) {
+	args := []string{"bisect", "demo", "--test", "TestThirty", "--mended", "--json"}
+	first := newStandInHouse(t, killConfig)
+	started := time.Now()
+	if out, stderr, status := first.run(args...); status != 0 || !strings.Contains(out, `"first": 2,`) {
+		t.Fatalf("exit status %d: %s\n%s", status, out, stderr)
+	}
+	took := time.Since(started)
+	rnd := rand.New(rand.NewPCG(2, uint64(took)))
+	for range 8 {
+		h := newStandInHouse(t, killConfig)
+		after := time.Duration(rnd.Int64N(int64(took)))
+		c, _, _ := h.command(args...)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(after)
+		c.Process.Signal(syscall.SIGKILL)
+		c.Wait()
+		h.nothingLeft()
+		out, stderr, status := h.run(args...)
+		if status != 0 || !strings.Contains(out, `"first": 2,`) {
+			t.Errorf("killed after %v: exit status %d: %s\n%s", after, status, out, stderr)
+		}
+		// Three prefixes; one kernel or one guest that was whole, and had not been put away, may be there twice.
+		if made, booted := total(h.lines("made")), total(h.lines("booted")); made < 3 || booted < 3 || made+booted > 7 {
+			t.Errorf("killed after %v: %d kernels made, %d guests booted, want three of each", after, made, booted)
+		}
+	}
+}
+
 // A journalState is what a journal says, for these tests.
 type journalState struct {
 	began, ended bool
