@@ -7,8 +7,10 @@ package taskwatchers
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -18,7 +20,13 @@ const roleVar = "SERIES_TASKWATCHERS_ROLE"
 
 // roles are what this binary does in a process of its own.
 var roles = map[string]func() error{
-	"ids": func() error { return errors.Join(syscall.Setgid(1001), syscall.Setuid(1002)) },
+	"ids":     func() error { return errors.Join(syscall.Setgid(1001), syscall.Setuid(1002)) },
+	"allowed": allowed,
+	"forks":   forks,
+	"wait": func() error {
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	},
 }
 
 // TestMain runs the tests, or plays a role.
@@ -44,4 +52,19 @@ func role(name string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), roleVar+"="+name, "GOMAXPROCS=2")
 	cmd.Stderr = os.Stderr
 	return cmd
+}
+
+// statusField returns a line of /proc/WHO/status.
+func statusField(who, name string) (string, error) {
+	file := "/proc/" + who + "/status"
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("%s: no %s", file, name)
 }

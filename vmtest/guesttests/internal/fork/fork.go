@@ -38,7 +38,7 @@ func (c *Call) Err() error {
 
 // Options are those of clone3(2). The zero value is fork(2).
 type Options struct {
-	Flags   uint64 // not CLONE_VM without CLONE_VFORK, as the child would run on the parent's stack side by side with it
+	Flags   uint64 // without CLONE_VM: the child would write over the return address that its parent comes back to
 	NoSigno bool   // no SIGCHLD; who waits then needs __WALL
 	Cgroup  int    // descriptor, with CLONE_INTO_CGROUP
 }
@@ -58,6 +58,9 @@ type Child struct {
 // Start forks the calling thread. The child exits with 0 when it has made its calls, whether they fail or not. Whoever
 // wants the state of a certain thread to be inherited has to lock it to the goroutine.
 func Start(o Options, calls ...Call) (*Child, error) {
+	if o.Flags&unix.CLONE_VM != 0 {
+		return nil, fmt.Errorf("fork with flags %#x: a child on the stack of its parent: %w", o.Flags, unix.ENOTSUP)
+	}
 	a := args{Flags: o.Flags, ExitSignal: uint64(unix.SIGCHLD), Cgroup: uint64(o.Cgroup)}
 	if o.NoSigno {
 		a.ExitSignal = 0

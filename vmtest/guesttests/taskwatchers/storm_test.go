@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build guest
+
+package taskwatchers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/tiny"
+)
+
+// A storm is many small programs that fork, clone and exec side by side, for as long as it is wanted.
+type storm struct {
+	testing.TB
+	cancel context.CancelFunc
+	done   []chan error
+	count  chan int // children of each program that has come to its end
+}
+
+func startStorm(t testing.TB) *storm {
+	t.Helper()
+	quit, err := tiny.Quit()
+	path := program(t, "quit", quit, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &storm{TB: t, cancel: cancel, count: make(chan int, 1<<16)}
+	t.Cleanup(func() { s.end() })
+	for i, l := range []tiny.Loop{
+		{Flags: uint64(syscall.SIGCHLD)},
+		{Flags: uint64(syscall.SIGCHLD)},
+		{Flags: syscall.CLONE_VM | syscall.CLONE_FS | syscall.CLONE_FILES | syscall.CLONE_SIGHAND | syscall.CLONE_SYSVSEM | uint64(syscall.SIGCHLD)},
+		{Flags: syscall.CLONE_VM | syscall.CLONE_VFORK | uint64(syscall.SIGCHLD), Exec: path},
+	} {
+		l.Batches, l.Ops = 2, 20
+		elf, err := l.ELF()
+		file := program(t, fmt.Sprintf("loop%d", i), elf, err)
+		done := make(chan error, 1)
+		s.done = append(s.done, done)
+		go func() {
+			for ctx.Err() == nil {
+				cmd := exec.CommandContext(ctx, file)
+				if err := cmd.Run(); err != nil && ctx.Err() == nil {
+					done <- fmt.Errorf("%s: %w", file, err)
+					return
+				}
+				select {
+				case s.count <- l.Batches * l.Ops:
+				default:
+				}
+			}
+			done <- nil
+		}()
+	}
+	return s
+}
+
+// end ends the storm.
+func (s *storm) end() {
+	s.Helper()
+	s.cancel()
+	for _, d := range s.done {
+		if err := <-d; err != nil {
+			s.Error(err)
+		}
+	}
+	s.done = nil
+}
+
+// children waits for so many.
+func (s *storm) children(n int) {
+	for n > 0 {
+		n -= <-s.count
+	}
+}
+
+// Many forks, clones and execs at once. A kernel with lockdep must not have found anything, or it would have turned itself
+// off; any other kernel has to get through it.
+func TestForkStorm(t *testing.T) {
+	const children = 2000
+	lockdep(t)
+	s := startStorm(t)
+	s.children(children)
+	s.end()
+	lockdep(t)
+}
+
+// lockdep checks that lockdep, where the kernel has it, is on.
+func lockdep(t testing.TB) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/lockdep_stats")
+	if errors.Is(err, os.ErrNotExist) {
+		t.Log("this kernel has no lockdep")
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := bytes.Cut(b, []byte("debug_locks:"))
+	f := bytes.Fields(rest)
+	if !ok || len(f) == 0 || string(f[0]) != "1" {
+		t.Errorf("/proc/lockdep_stats: debug_locks is %.20q, want 1", bytes.TrimSpace(rest))
+	}
+}
+
+// slabs returns the number of objects in use of each cache of the kernel.
+func slabs(t testing.TB) map[string]int {
+	t.Helper()
+	all := map[string]int{}
+	for line := range strings.Lines(read(t, "/proc/slabinfo")) {
+		f := strings.Fields(line)
+		if len(f) < 6 || f[0] == "#" || f[0] == "slabinfo" {
+			continue
+		}
+		n, err := strconv.Atoi(f[1])
+		if err != nil {
+			t.Fatalf("/proc/slabinfo: %s: %v", line, err)
+		}
+		all[f[0]] = n
+	}
+	if all["task_struct"] == 0 {
+		t.Fatal("/proc/slabinfo has no task_struct in use")
+	}
+	return all
+}
+
+// grown returns the caches that have so many more objects in use than before.
+func grown(before, now map[string]int, by int) (names []string) {
+	for name, n := range now {
+		if n-before[name] >= by {
+			names = append(names, fmt.Sprintf("%s: %d, before %d", name, n, before[name]))
+		}
+	}
+	return names
+}
+
+// settled waits until no cache has grown by so much; what is freed after a grace period of RCU takes a while.
+func (s slabCount) settled(what string) {
+	s.Helper()
+	var left []string
+	eventually(s, what+" leaves nothing behind", func() bool {
+		left = grown(s.before, slabs(s), s.by)
+		return len(left) == 0
+	})
+}
+
+// A slabCount is what was in use before something that must not leave anything.
+type slabCount struct {
+	testing.TB
+	before map[string]int
+	by     int
+}
+
+func TestGrown(t *testing.T) {
+	before := map[string]int{"a": 10, "b": 10}
+	if got := grown(before, map[string]int{"a": 19, "b": 3}, 10); got != nil {
+		t.Errorf("nothing grew by 10, but %v", got)
+	}
+	if got := grown(before, map[string]int{"a": 20, "c": 10}, 10); len(got) != 2 {
+		t.Errorf("two caches grew by 10: %v", got)
+	}
+}

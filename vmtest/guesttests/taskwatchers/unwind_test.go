@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build guest
+
+package taskwatchers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
+)
+
+// A parent has one of everything that a child gets a copy of, or a reference to.
+func parent(t testing.TB) (*worker, semaphore) {
+	nodes(t)
+	s, w, bind := newSemaphore(t), startWorker(t), newPolicy(t)
+	bind.Mode, bind.Nodes[0] = mpolBind, 1<<0
+	w.do(s.change(takeTwo), bind.set(), keyctl(unix.KEYCTL_JOIN_SESSION_KEYRING), keyring(unix.KEY_SPEC_THREAD_KEYRING, 1))
+	return w, s
+}
+
+// flags of forks that are to fail: the list of semaphore operations is copied with one and not with the other.
+var flags = []uint64{0, unix.CLONE_SYSVSEM, unix.CLONE_FS | unix.CLONE_FILES, unix.CLONE_NEWNS | unix.CLONE_NEWIPC}
+
+// A fork that fails near its end, as the cgroup is full, leaves nothing behind, and its parent as it was.
+func TestFailedForksLeaveNothing(t *testing.T) {
+	const forks = 2000
+	full := newCgroup(t)
+	full.set("pids.max", "0")
+	w, s := parent(t)
+	fail := func(n int) {
+		w.run(func() error {
+			for i := range n {
+				o := fork.Options{Flags: flags[i%len(flags)] | unix.CLONE_INTO_CGROUP, Cgroup: full.fd}
+				if err := fails(unix.EAGAIN, o); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	fail(forks / 4)
+	count := slabCount{t, slabs(t), forks / 2}
+	fail(forks)
+	count.settled(fmt.Sprintf("%d forks that fail", forks))
+	s.is("after forks that failed", semValue-2)
+	w.end()
+	s.is("after the exit of their parent", semValue)
+	lockdep(t)
+}
+
+// Each allocation of a fork fails in its turn; whether the fork does or not, nothing is left behind.
+func TestFailNth(t *testing.T) {
+	const file = "/proc/thread-self/fail-nth"
+	if _, err := os.Stat(file); err != nil {
+		t.Skipf("the kernel has no fault injection: %v", err)
+	}
+	for _, what := range []string{"failslab", "fail_page_alloc"} {
+		dir := filepath.Join(debugfs(t), what)
+		for name, value := range map[string]string{"ignore-gfp-wait": "N", "verbose": "0"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w, s := parent(t)
+	// A round lets the first allocation fail, the second and so on, until a fork gets through without.
+	round := func(o fork.Options) (injected, failed int) {
+		w.run(func() error {
+			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			for n := 1; n < 1000; n++ {
+				if _, err := unix.Pwrite(int(f.Fd()), []byte(strconv.Itoa(n)), 0); err != nil {
+					return err
+				}
+				c, forkErr := fork.Start(o)
+				var b [32]byte
+				size, err := unix.Pread(int(f.Fd()), b[:], 0)
+				if _, err := unix.Pwrite(int(f.Fd()), []byte("0"), 0); err != nil {
+					return err
+				}
+				if err != nil {
+					return err
+				}
+				if forkErr == nil {
+					if _, err := c.Wait(); err != nil {
+						return err
+					}
+				} else if failed++; !errors.Is(forkErr, unix.ENOMEM) && !errors.Is(forkErr, unix.EAGAIN) {
+					return fmt.Errorf("allocation %d fails: %w", n, forkErr)
+				}
+				if strings.TrimSpace(string(b[:size])) != "0" {
+					return nil
+				}
+				injected++
+			}
+			return errors.New("a fork allocates 1000 times, and still more")
+		})
+		return injected, failed
+	}
+	all := func(rounds int) (injected, failed int) {
+		for range rounds {
+			for _, f := range flags {
+				i, e := round(fork.Options{Flags: f})
+				injected, failed = injected+i, failed+e
+			}
+		}
+		return injected, failed
+	}
+	all(1)
+	const rounds = 15
+	count := slabCount{t, slabs(t), rounds * 2}
+	injected, failed := all(rounds)
+	count.settled(fmt.Sprintf("%d forks that fail", failed))
+	t.Logf("%d allocations failed, and %d forks of them", injected, failed)
+	if failed < 10*rounds {
+		t.Errorf("%d forks failed for want of memory, want at least %d", failed, 10*rounds)
+	}
+	s.is("after forks that failed", semValue-2)
+	w.end()
+	s.is("after the exit of their parent", semValue)
+	lockdep(t)
+}
