@@ -19,8 +19,11 @@ var statementForm = regexp.MustCompile(`(?i)^(Reviewed-by|Acked-by|Tested-by)[ \
 
 var statements = map[string]string{"reviewed-by": "Reviewed-by", "acked-by": "Acked-by", "tested-by": "Tested-by"}
 
-// maxStatements bounds what is taken from one reply.
-const maxStatements = 20
+// Limits on what is taken: from one reply, and for one patch.
+const (
+	maxStatements = 20
+	maxTrailers   = 200
+)
 
 // gather takes the trailers from the replies to a version; those to the cover letter are for all patches.
 func gather(letters []*letter, v *version, s *Series) map[int][]string {
@@ -37,6 +40,7 @@ func gather(letters []*letter, v *version, s *Series) map[int][]string {
 			byID[l.ID] = l
 		}
 	}
+	f := &finder{about: about, byID: byID, found: map[*letter]int{}}
 	replies := slices.Clone(letters)
 	slices.SortStableFunc(replies, func(a, b *letter) int { return cmp.Compare(a.Date.Unix(), b.Date.Unix()) })
 	out := map[int][]string{}
@@ -44,8 +48,8 @@ func gather(letters []*letter, v *version, s *Series) map[int][]string {
 		if _, ok := mine[l]; ok || l.kind != other {
 			continue
 		}
-		n, ok := target(l, about, byID)
-		if !ok {
+		n := f.target(l)
+		if n == nothing {
 			continue
 		}
 		for _, t := range l.statements(s) {
@@ -57,9 +61,13 @@ func gather(letters []*letter, v *version, s *Series) map[int][]string {
 				}
 			}
 			for _, i := range where {
-				if !slices.Contains(out[i], t) {
+				if !slices.Contains(out[i], t) && len(out[i]) < maxTrailers {
 					out[i] = append(out[i], t)
 				}
+			}
+			if len(s.Gathered) == maxTrailers*max(v.total, 1) {
+				s.note("message %d (line %d): more than %d trailers, the rest is not taken", l.n, l.line, len(s.Gathered))
+				return out
 			}
 			s.Gathered = append(s.Gathered, fmt.Sprintf("%s: %s", what(n), t))
 		}
@@ -74,29 +82,42 @@ func what(n int) string {
 	return fmt.Sprintf("patch %d", n)
 }
 
-// target finds what a reply is about: the nearest message above it that is of the version. Where one of another version
-// is nearer, the reply is about that.
-func target(l *letter, about map[string]int, byID map[string]*letter) (int, bool) {
-	seen := map[string]bool{l.ID: true}
-	queue := slices.Clone(l.parents)
-	for len(queue) > 0 && len(seen) < maxParents {
-		id := queue[0]
-		queue = queue[1:]
-		if seen[id] {
-			continue
+// A finder tells what replies are about.
+type finder struct {
+	about map[string]int     // the version's messages, by Message-Id
+	byID  map[string]*letter // all messages
+	found map[*letter]int    // what is known: a patch, 0 for all, or nothing
+}
+
+const nothing = -1
+
+// target finds what a reply is about: the nearest message above it that is of the version. Where one of another version is
+// nearer, the reply is about that. A reply that names none of them is about what the one that it answers is about.
+func (f *finder) target(l *letter) int {
+	if n, ok := f.found[l]; ok {
+		return n
+	}
+	f.found[l] = nothing // should the references lead round in a circle
+	n := nothing
+	var next *letter
+	for _, id := range l.parents {
+		if about, ok := f.about[id]; ok {
+			f.found[l] = about
+			return about
 		}
-		seen[id] = true
-		if n, ok := about[id]; ok {
-			return n, true
+		p := f.byID[id]
+		if p != nil && p.kind != other {
+			return nothing
 		}
-		if p := byID[id]; p != nil {
-			if p.kind != other {
-				return 0, false
-			}
-			queue = append(slices.Clone(p.parents), queue...)
+		if next == nil && p != l {
+			next = p
 		}
 	}
-	return 0, false
+	if next != nil {
+		n = f.target(next)
+	}
+	f.found[l] = n
+	return n
 }
 
 // endOfReply is where somebody else's words begin, or a signature.
