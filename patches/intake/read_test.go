@@ -232,6 +232,36 @@ func TestGatherOtherVersion(t *testing.T) {
 	}
 }
 
+// The end of a long discussion is about the patch that it began with; one that goes round in a circle is about nothing.
+func TestGatherLongChain(t *testing.T) {
+	th := render(t, mail.Options{Series: trial(t, 2)})
+	chain := func(first string) string {
+		var b strings.Builder
+		parent := first
+		for i := range 5000 {
+			fmt.Fprintf(&b, "%sFrom: A <a@example.org>\nSubject: Re: x\nMessage-Id: <m%d@x>\nIn-Reply-To: <%s>\n\nHm.\n", separator, i, parent)
+			parent = fmt.Sprintf("m%d@x", i)
+		}
+		fmt.Fprintf(&b, "%sFrom: A <a@example.org>\nSubject: Re: x\nMessage-Id: <end@x>\nIn-Reply-To: <%s>\n\nAcked-by: A <a@example.org>\n", separator, parent)
+		return b.String()
+	}
+	for first, want := range map[string]int{th.Messages[2].ID: 1, "end@x": 0} {
+		s, err := load(t, mboxOf(t, th)+chain(first), Options{})
+		if err != nil || len(s.Gathered) != want {
+			t.Errorf("a chain that begins at %s: taken %q, %v, want %d", first, s.Gathered, err, want)
+		}
+	}
+	// More trailers than anybody gives are not all taken.
+	var many strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&many, "%sFrom: A <a%d@example.org>\nSubject: Re: x\nMessage-Id: <t%d@x>\nIn-Reply-To: <%s>\n\nAcked-by: A <a%d@example.org>\n", separator, i, i, th.Messages[1].ID, i)
+	}
+	s, err := load(t, mboxOf(t, th)+many.String(), Options{})
+	if err != nil || strings.Count(s.Patches[0].Body, "Acked-by") != maxTrailers || len(s.Notes) == 0 {
+		t.Errorf("1000 trailers: %d taken, notes %q, %v", strings.Count(s.Patches[0].Body, "Acked-by"), s.Notes, err)
+	}
+}
+
 // Changes to the second patch of a thread, with the error that each must give.
 func TestBadMail(t *testing.T) {
 	th := render(t, mail.Options{Series: trial(t, 3)})
