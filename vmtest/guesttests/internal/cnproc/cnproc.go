@@ -68,7 +68,7 @@ func Listen() (*Conn, error) {
 		return nil, fmt.Errorf("open connector: %w", err)
 	}
 	c := &Conn{fd: fd}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer); err == nil {
+	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer); err == nil {
 		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: idxProc})
 	}
 	if err == nil {
