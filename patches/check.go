@@ -31,7 +31,7 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 	s := &Series{
 		Dir: dir, ID: r.ID, Title: r.Title, Revision: r.Revision, Prefix: r.Prefix, Base: r.Base, Arches: r.Arches, ChangeID: r.ChangeID, Prerequisites: r.After,
 		Config: r.Config, Tests: r.Tests, Benchmarks: r.Benchmarks, Mail: Mail(r.Mail),
-		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Fresh: r.Guest.Fresh},
+		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Fresh: r.Guest.Fresh, Modules: r.Guest.Modules, Icount: r.Guest.Icount},
 	}
 	if _, ok := d.lines["prefix"]; !ok {
 		s.Prefix = "PATCH"

@@ -57,7 +57,9 @@ type Guest struct {
 	CPUs    int      `json:"cpus,omitempty"`
 	Memory  int64    `json:"memory,omitempty"` // bytes
 	Cmdline []string `json:"cmdline,omitempty"`
-	Fresh   bool     `json:"fresh,omitempty"` // the tests are about booting: no guest is restored from a snapshot
+	Fresh   bool     `json:"fresh,omitempty"`   // the tests are about booting: no guest is restored from a snapshot
+	Modules bool     `json:"modules,omitempty"` // the build's modules are in the guest, below /lib/modules
+	Icount  bool     `json:"icount,omitempty"`  // benchmarks are counted in a guest of one CPU, whatever CPUs the tests have
 }
 
 // Expect says that a test fails on kernels before patch Mended and passes from it on. Such a failure is recorded and does

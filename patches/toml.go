@@ -51,6 +51,8 @@ type guestTOML struct {
 	Memory  string   `toml:"memory"`
 	Cmdline []string `toml:"cmdline"`
 	Fresh   bool     `toml:"fresh"`
+	Modules bool     `toml:"modules"`
+	Icount  bool     `toml:"icount"`
 }
 
 type expectTOML struct {

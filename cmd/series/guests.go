@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -168,6 +169,11 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 			return err
 		}
 		job.Binary = bin.path
+		if s.series.Guest.Modules {
+			if job.Files, err = moduleFiles(filepath.Dir(c.build.Image)); err != nil {
+				return err
+			}
+		}
 		res, err := how.run(ctx, m, job)
 		if err != nil {
 			return err
@@ -200,6 +206,25 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 	}
 	kept.Cached = cached
 	return kept, s.journal.guest(c, key, string(kept.Verdict.Kind), cached)
+}
+
+// moduleFiles are the modules of a build for a guest: below /lib/modules as they are below the build's modules, and none
+// where the build has none. They are part of the build's id.
+func moduleFiles(build string) ([]vmtest.File, error) {
+	var files []vmtest.File
+	dir := filepath.Join(build, "modules")
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if p == dir && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		files = append(files, vmtest.File{Path: path.Join("/lib/modules", filepath.ToSlash(rel)), From: p})
+		return err
+	})
+	return files, err
 }
 
 func flagValue(args []string, flag string) string {

@@ -64,14 +64,14 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 func (s *session) mode(opts *measureOptions) error {
 	if opts.mode == "" {
 		opts.mode = modeIcount
-		if s.series.Guest.CPUs > 1 {
+		if s.series.Guest.CPUs > 1 && !s.series.Guest.Icount {
 			opts.mode = modeWall
 		}
 	}
 	if opts.boots > 0 && opts.mode == modeIcount {
 		return usage("--boots is for --mode wall: with --mode icount each seed is a boot, and --seeds says how many")
 	}
-	if opts.mode == modeIcount && s.series.Guest.CPUs > 1 {
+	if opts.mode == modeIcount && s.series.Guest.CPUs > 1 && !s.series.Guest.Icount {
 		return usage("--mode icount: %s wants a guest of %d CPUs, and only one CPU can be counted exactly", s.series.ID, s.series.Guest.CPUs)
 	}
 	return nil
@@ -118,6 +118,7 @@ func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions)
 		for seed := uint64(1); seed <= uint64(opts.seeds); seed++ {
 			m := s.machine(c)
 			m.Icount = &vmtest.Icount{Seed: seed}
+			m.CPUs = 1
 			bs, err := s.boot(ctx, c, m, job, bin, opts.again)
 			if err != nil {
 				return err

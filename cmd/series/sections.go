@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/seriesrig/series/internal/cache"
@@ -18,8 +19,11 @@ import (
 // sectionsFormat is raised when an explanation says something else of the same files.
 const sectionsFormat = "sections 2"
 
-// targets is what make has to build beside vmlinux: modules, where a cell's proofs look at one.
+// targets is what make has to build beside vmlinux: modules, where a cell's proofs look at one or its guests load them.
 func (s *session) targets(c *cell) []string {
+	if s.series.Guest.Modules && c.loads() {
+		return []string{"modules"}
+	}
 	for _, sec := range s.series.Sections {
 		if sec.Module != "" && c.patch >= sec.From && sec.On(c.arch.Name, c.rec.Config) {
 			return []string{"modules"}
@@ -27,6 +31,9 @@ func (s *session) targets(c *cell) []string {
 	}
 	return nil
 }
+
+// loads tells whether the cell's kernel can load modules at all.
+func (c *cell) loads() bool { return c.variant == nil || !slices.Contains(c.variant.Off, "MODULES") }
 
 // prove looks at the sections that the series promises to be read-only. It is called when the cell has just been built:
 // the object files of the build, which say where each entry comes from, are overwritten by the next one in the same
