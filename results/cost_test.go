@@ -237,3 +237,8 @@ func TestCostWhole(t *testing.T) {
 		}
 	}
 }
+
+// The record is kept for the tests of the page that is made of it.
+func TestWatchersRecord(t *testing.T) {
+	golden(t, "watchers.json", string(encode(t, watchers())))
+}

@@ -42,6 +42,7 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Prove what can be read off built kernels, or off an ELF file."`
 	Bench   benchCmd   `cmd:"" help:"Build, boot, and run the series' benchmarks in the guest."`
 	Compare compareCmd `cmd:"" help:"Set two recorded runs against each other, or refuse to."`
+	Report  reportCmd  `cmd:"" help:"Write a page of a recorded run, with plots and tables."`
 	Import  importCmd  `cmd:"" help:"Make a series of mail, or of commits."`
 	Export  exportCmd  `cmd:"" help:"Write a series as a git branch and as a quilt series."`
 	Mail    mailCmd    `cmd:"" help:"Write the mail thread from recorded runs."`

@@ -51,6 +51,7 @@ var mayImport = map[string][]string{
 	"vmtest/initramfs/mkbase": {},
 	"vmtest/guesttests/...":   {"vmtest/guesttests/..."},
 	"results":                 {},
+	"results/report":          {"results"},
 	"cmd/guest":               {"vmtest/guest/..."},
 	"cmd/series":              {"..."},
 	"vmtest/internal/...":     {"vmtest/...", "internal/..."},

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report writes a record as a page that people can look at: one HTML file that needs nothing beside it, no network and
+// no script, with the plots as SVG and PNG files for mail and papers beside it.
+//
+// All that the page shows of guests, patches and tools is hostile until escaped, which html/template does.
+package report
+
+import (
+	"bytes"
+	_ "embed" // page.html
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html/template"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seriesrig/series/results"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+// Options say what a report is made of.
+type Options struct {
+	Run *results.Run
+	// Path turns a path of the record into one of this host; nil takes it as it is. Published records have $WORK in them.
+	Path func(string) string
+}
+
+// Write makes dir, and in it index.html, the plots, the tables as text and as JSON, the figures in Go's benchmark format and
+// the record itself. It returns the names of the files that it wrote, in dir.
+func Write(dir string, o Options) ([]string, error) {
+	figures, err := figuresOf(o.Run)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	files := map[string][]byte{}
+	data, err := o.data(figures, files)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	var b bytes.Buffer
+	if err := page.Execute(&b, data); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	// What the template escapes is markup; control characters are no page's business wherever they come from.
+	files["index.html"] = []byte(printable(b.String()))
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	var names []string
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// pageData is what the page shows.
+type pageData struct {
+	Run      *results.Run
+	Title    string
+	Took     string
+	Matrix   matrix
+	Plots    []plotData
+	Costs    []tableData // what patches cost
+	Sizes    []tableData // what patches did to the build
+	Others   []tableData // all other figures, folded
+	Stages   *tableData
+	Logs     []logText
+	Commands []commandData
+	Kernels  []kernelData
+	Files    []string
+}
+
+type plotData struct {
+	Name, Title string
+	Light       template.URL    // a data: URL of what we drew ourselves
+	Dark        template.Srcset // likewise
+}
+
+type commandData struct{ What, Text string }
+
+// data gathers all that the page shows, and puts the files beside it into files.
+func (o Options) data(figures []figure, files map[string][]byte) (*pageData, error) {
+	r := o.Run
+	d := &pageData{Run: r, Title: r.Title, Took: results.FormatSeconds(r.Duration().Seconds()), Matrix: matrixOf(r), Logs: o.logs()}
+	if d.Title == "" {
+		d.Title = r.Series
+	}
+	taken := map[string]bool{}
+	for i := range figures {
+		f := &figures[i]
+		for base, n := f.Name, 2; taken[f.Name]; n++ {
+			f.Name = fmt.Sprintf("%s-%d", base, n)
+		}
+		taken[f.Name] = true
+		p, err := f.draw(files)
+		if err != nil {
+			return nil, err
+		}
+		d.Plots = append(d.Plots, p)
+	}
+	if err := d.tables(r, files); err != nil {
+		return nil, err
+	}
+	record, err := results.Encode(r)
+	if err != nil {
+		return nil, err
+	}
+	files["record.json"] = record
+	var txt bytes.Buffer
+	if err := results.WriteBenchmarks(&txt, r); err != nil {
+		return nil, err
+	}
+	if txt.Len() > 0 {
+		files["benchmarks.txt"] = txt.Bytes()
+	}
+	for name := range files {
+		d.Files = append(d.Files, name)
+	}
+	slices.Sort(d.Files)
+	d.Commands, d.Kernels = commandsOf(r), kernelsOf(r)
+	return d, nil
+}
+
+func (f *figure) draw(files map[string][]byte) (plotData, error) {
+	bright, err := f.svg(light)
+	if err != nil {
+		return plotData{}, err
+	}
+	dim, err := f.svg(dark)
+	if err != nil {
+		return plotData{}, err
+	}
+	raster, err := f.png(light)
+	if err != nil {
+		return plotData{}, err
+	}
+	files[f.Name+".svg"], files[f.Name+".png"] = bright, raster
+	url := func(svg []byte) string { return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg) }
+	return plotData{f.Name, f.Title, template.URL(url(bright)), template.Srcset(url(dim))}, nil
+}
+
+// A tableData is a table with what the page needs of it.
+type tableData struct{ *results.Table }
+
+// IsLabel tells the column that says what a row is.
+func (t tableData) IsLabel(i int) bool { return t.Columns[i].Label }
+
+// Right tells the columns of figures.
+func (t tableData) Right(i int) bool { return t.Columns[i].Right }
+
+// Cell is a cell's text: what is missing is shown as missing, never as nothing.
+func (t tableData) Cell(i int, text string) string {
+	if text == "" && !t.Columns[i].Blank {
+		return results.Missing
+	}
+	return text
+}
+
+// HeadOf is a column's heading.
+func (t tableData) HeadOf(i int) string {
+	c := t.Columns[i]
+	return strings.TrimSpace(c.Head + " " + c.Unit)
+}
+
+// tables makes all tables that the record has figures for.
+func (d *pageData) tables(r *results.Run, files map[string][]byte) error {
+	var text bytes.Buffer
+	list := []*results.Table{}
+	for _, name := range results.TableNames(r) {
+		t, err := results.TableFor(name, r)
+		if errors.Is(err, results.ErrNotMeasured) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		list = append(list, t)
+		lines, err := t.Text(0)
+		var wide *results.WidthError
+		if errors.As(err, &wide) {
+			lines, err = t.Text(2 * results.Width) // of a name that fits in no mail's line
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "== %s ==\n%s\n", name, lines)
+		td := tableData{t}
+		switch name {
+		case "verdicts": // the matrix shows it
+		case "stages":
+			d.Stages = &td
+		case "cost":
+			d.Costs = append(d.Costs, td)
+		case "size", "symbols":
+			d.Sizes = append(d.Sizes, td)
+		default:
+			if td.Title == "" {
+				td.Title = name
+			}
+			d.Others = append(d.Others, td)
+		}
+	}
+	js, err := marshalTables(list)
+	if err != nil {
+		return err
+	}
+	files["tables.txt"], files["tables.json"] = text.Bytes(), js
+	return nil
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seriesrig/series/results"
+	"github.com/seriesrig/series/results/report"
+)
+
+func load(t *testing.T, pattern string) *results.Run {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no record %s: %v", pattern, err)
+	}
+	r, err := results.Load(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func write(t *testing.T, o report.Options) (dir, page string) {
+	t.Helper()
+	dir = t.TempDir()
+	names, err := report.Write(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"index.html", "record.json", "tables.json", "tables.txt"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("files are %q, without %s", names, want)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, string(b)
+}
+
+// elements walks a page as XML, which every tag has to be closed for, and tells what would be loaded from elsewhere.
+func elements(page string) (names map[string]int, err error) {
+	names = map[string]int{}
+	dec := xml.NewDecoder(strings.NewReader(page))
+	dec.Strict = true
+	for {
+		tok, err := dec.Token()
+		if err == io.EOF {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		e, ok := tok.(xml.StartElement)
+		if !ok {
+			continue
+		}
+		names[e.Name.Local]++
+		for _, a := range e.Attr {
+			switch name := a.Name.Local; {
+			case name == "src" || name == "srcset" || name == "href" || name == "action" || name == "data" || name == "poster":
+				if !strings.HasPrefix(a.Value, "data:image/svg+xml;base64,") && !strings.HasPrefix(a.Value, "#") {
+					return nil, fmt.Errorf("<%s %s=%.60q> is loaded from elsewhere", e.Name.Local, name, a.Value)
+				}
+			case strings.HasPrefix(name, "on"), name == "style" && strings.Contains(a.Value, "url("):
+				return nil, fmt.Errorf("<%s %s=%q>", e.Name.Local, name, a.Value)
+			}
+		}
+	}
+}
+
+func check(t *testing.T, page string) map[string]int {
+	t.Helper()
+	names, err := elements(page)
+	if err != nil {
+		t.Fatalf("the page: %v", err)
+	}
+	for _, bad := range []string{"script", "link", "iframe", "object", "embed", "svg", "form", "base"} {
+		if names[bad] != 0 {
+			t.Errorf("the page has %d <%s>", names[bad], bad)
+		}
+	}
+	if style := page[strings.Index(page, "<style>"):strings.Index(page, "</style>")]; strings.Contains(style, "@import") || strings.Contains(style, "url(") {
+		t.Error("the style loads something")
+	}
+	return names
+}
+
+func TestElementsRejects(t *testing.T) {
+	for _, bad := range []string{
+		`<html><img src="http://example.org/x.png" /></html>`, `<html><img src="//example.org/x" /></html>`, `<html><p></html>`,
+		`<html><a href="javascript:x">x</a></html>`, `<html><p onclick="x">x</p></html>`, `<html><img src="plot.svg" /></html>`,
+	} {
+		if _, err := elements(bad); err == nil {
+			t.Errorf("%s is taken for a page of its own", bad)
+		}
+	}
+}
+
+// The page of a record is whole, needs nothing beside it and has all that was measured.
+func TestWrite(t *testing.T) {
+	dir, page := write(t, report.Options{Run: load(t, "../testdata/watchers.json")})
+	names := check(t, page)
+	if names["picture"] != 4 || names["img"] != 4 {
+		t.Errorf("%d plots, want one for each of 2 benchmarks and 2 architectures", names["picture"])
+	}
+	for _, want := range []string{"lockdep: use a task watcher", "smallest believable difference", "2006", "width=device-width", "shift=0", "not there any more", "&#43;112"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	for _, name := range []string{"cost-clone-amd64-release", "cost-fork-ppc64-release"} {
+		svg, err := os.ReadFile(filepath.Join(dir, name+".svg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := xml.Unmarshal(svg, new(struct{ XMLName xml.Name })); err != nil || !bytes.Contains(svg, []byte("2006")) {
+			t.Errorf("%s.svg: %v", name, err)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name+".png"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if im, err := png.Decode(bytes.NewReader(b)); err != nil || im.Bounds().Dx() < 800 {
+			t.Errorf("%s.png: %v", name, err)
+		}
+	}
+	if r, err := results.Load(filepath.Join(dir, "record.json")); err != nil || r.Series != "task-watchers" {
+		t.Errorf("the record beside the page: %v", err)
+	}
+}
+
+// The recorded runs of the repository make pages, too, and so does one in which nothing was done.
+func TestWriteRecorded(t *testing.T) {
+	r := load(t, "../kauditd-wakeup/*.json")
+	_, page := write(t, report.Options{Run: r})
+	if names := check(t, page); names["picture"] == 0 || names["details"] < 10 {
+		t.Errorf("elements are %v", names)
+	}
+	r.Cells, r.Stages, r.Command = nil, nil, nil
+	_, page = write(t, report.Options{Run: r})
+	check(t, page)
+	if !strings.Contains(page, "no kernel in this run") || !strings.Contains(page, "names no logs") {
+		t.Error("the page of an empty run does not say so")
+	}
+}
+
+// Whatever guests, patches and tools say stays text.
+func TestWriteHostile(t *testing.T) {
+	const evil = `</pre><script>alert(1)</script><img src="http://example.org/x"/>"'&<!-- ]]>`
+	r := load(t, "../testdata/watchers.json")
+	work := t.TempDir()
+	r.Title, r.Patches[1].Subject, r.Host.CPU, r.Base.Spec = evil, evil, evil+"\x1b[31m\x00\u202e", evil
+	r.Command = []string{"series", evil, "$(rm -rf /)", "it's"}
+	name := strings.ReplaceAll(evil, " ", "_")
+	for i := range r.Cells {
+		c := &r.Cells[i]
+		if i > 3 {
+			c.Config = evil + fmt.Sprint(i)
+		}
+		for k := range c.Benchmarks {
+			c.Benchmarks[k].Name = fmt.Sprint(k) + name
+		}
+		c.QEMU.Command[2] = evil
+		c.Build.Log, c.Tests = evil, &results.Tests{Verdict: results.Splat, Log: work}
+	}
+	console := evil + "\x1b]0;title\a\x00\xff\xfe\r\n" + strings.Repeat("a line of the console\n", 10000) + evil + "the end\n"
+	if err := os.WriteFile(filepath.Join(work, "console.log"), []byte(console), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir, page := write(t, report.Options{Run: r})
+	check(t, page)
+	if strings.ContainsAny(page, "\x00\x1b\a") {
+		t.Error("control characters are in the page")
+	}
+	if !strings.Contains(page, "the end") || !regexp.MustCompile(`<b>[0-9]{6} bytes are left out here`).MatchString(page) {
+		t.Error("a long log is not cut, or does not say so")
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !regexp.MustCompile(`^[a-z0-9.-]+$`).MatchString(f.Name()) {
+			t.Errorf("a file is called %q", f.Name())
+		}
+		if strings.HasSuffix(f.Name(), ".svg") {
+			b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if names, err := elements(string(b)); err != nil || names["script"] != 0 || names["img"] != 0 {
+				t.Errorf("%s: %v, %v", f.Name(), names, err)
+			}
+		}
+	}
+}
+
+// What is cut from a log is counted: shown and left out are the whole.
+func TestLogCut(t *testing.T) {
+	r := load(t, "../testdata/watchers.json")
+	r.Cells = r.Cells[1:2] // stock, behind its control
+	work := t.TempDir()
+	r.Cells[0].Tests.Log, r.Cells[0].Build.Log = "$WORK/logs", "$WORK/build.log"
+	if err := os.Mkdir(filepath.Join(work, "logs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("0123456789abcde\n", 5000) // 80000 bytes
+	for name, text := range map[string]string{"build.log": long, "logs/test.log": "ok\n", "logs/console.log": ""} {
+		if err := os.WriteFile(filepath.Join(work, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, page := write(t, report.Options{Run: r, Path: func(p string) string { return strings.Replace(p, "$WORK", work, 1) }})
+	check(t, page)
+	m := regexp.MustCompile(`<b>(\d+) bytes are left out here`).FindStringSubmatch(page)
+	if m == nil {
+		t.Fatal("nothing is left out of 80000 bytes")
+	}
+	var left int
+	fmt.Sscan(m[1], &left)
+	if shown := strings.Count(page, "0123456789abcde\n") * 16; shown+left != len(long) {
+		t.Errorf("%d bytes are shown and %d left out, of %d", shown, left, len(long))
+	}
+	if !strings.Contains(page, "It is empty.") || strings.Contains(page, "not there any more") {
+		t.Error("the small logs are not there")
+	}
+}
+
+func TestWriteFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := report.Write(filepath.Join(file, "below"), report.Options{Run: load(t, "../testdata/watchers.json")}); err == nil {
+		t.Error("a report was written below a file")
+	}
+	r := load(t, "../testdata/watchers.json")
+	r.CellAt("amd64", 2, "release").QEMU.Version = "9"
+	if _, err := report.Write(t.TempDir(), report.Options{Run: r}); !errors.As(err, new(*results.MismatchError)) {
+		t.Errorf("a record of two QEMU versions: %v, want a mismatch", err)
+	}
+}
