@@ -148,10 +148,13 @@ func (j *journal) find(dir, work string) (path string, whole int64, err error) {
 	slices.SortFunc(names, func(a, b string) int { return modTime(b).Compare(modTime(a)) })
 	for _, name := range names {
 		lines, whole, err := readJournal(name)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && (len(lines) == 0 || lines[0].Event != "begin" || lines[0].Work != work) {
+		if err == nil && len(lines) == 0 { // killed before its first line was whole
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return "", 0, err
+			}
 			continue
 		}
-		if err != nil {
+		if err != nil || lines[0].Event != "begin" || lines[0].Work != work {
 			continue // whatever it is, it is not ours to go on with
 		}
 		if lines[len(lines)-1].Event == "end" {
