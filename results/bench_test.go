@@ -168,9 +168,14 @@ func TestWriteBenchmarks(t *testing.T) {
 	golden(t, "bench.txt", b.String())
 }
 
-// benchstat itself reads the file and compares the patches.
+// benchstat itself reads the file and compares the patches, and never takes a control's figures for stock's.
 func TestBenchstat(t *testing.T) {
-	r := trial()
+	golden(t, "benchstat.csv", benchstat(t, trial()))
+	golden(t, "benchstat-control.csv", benchstat(t, watchers()))
+}
+
+func benchstat(t *testing.T, r *results.Run) string {
+	t.Helper()
 	encode(t, r)
 	path := filepath.Join(t.TempDir(), "bench.txt")
 	var b bytes.Buffer
@@ -190,8 +195,8 @@ func TestBenchstat(t *testing.T) {
 	if err != nil {
 		t.Fatalf("benchstat: %v\n%s", err, errs.String())
 	}
-	golden(t, "benchstat.csv", strings.ReplaceAll(string(out), path, "FILE"))
 	if strings.Contains(errs.String(), "vary") {
 		t.Errorf("benchstat warns: %s", errs.String())
 	}
+	return strings.ReplaceAll(string(out), path, "FILE")
 }

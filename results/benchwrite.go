@@ -14,7 +14,7 @@ import (
 
 // BenchstatArgs are the arguments under which benchstat compares the patches of a file that WriteBenchmarks wrote. Every
 // patch has a build of its own and every boot a seed, so benchstat has to be told not to keep those apart.
-var BenchstatArgs = []string{"-col", "patch", "-row", ".name,arch", "-ignore", "build,config,qemu,seed,boot"}
+var BenchstatArgs = []string{"-col", "patch", "-row", ".name,arch,config", "-ignore", "build,qemu,seed,boot"}
 
 // WriteBenchmarks writes the record's figures in Go's benchmark format, each with the configuration it was measured
 // under: series, revision, base, arch, patch, config, build, qemu, seed and boot.

@@ -32,6 +32,7 @@ type figure struct {
 	floor   float64 // differences up to that mean nothing; 0 where it is not known
 	isCost  bool    // of a change, around 0
 	patches []int   // all that the run has, measured or not
+	weight  float64 // of several metrics of a benchmark the one with the greatest is plotted
 }
 
 // A point is a figure with its interval.
@@ -52,7 +53,7 @@ func figuresOf(r *results.Run) ([]figure, error) {
 	var figures []figure
 	for _, c := range costs {
 		title := fmt.Sprintf("%s, %s", c.Benchmark, c.Arch)
-		if c.Config != "release" {
+		if c.Config != release {
 			title += ", " + c.Config
 		}
 		i := slices.IndexFunc(figures, func(f figure) bool { return f.Title == title })
@@ -91,36 +92,60 @@ func (f *figure) add(c results.Cost) {
 	}
 }
 
-// plainFigures plot medians with their intervals, of the first benchmark of each base name.
+// plainFigures plot the medians of one metric of each benchmark on each architecture, with their intervals: the headline's, or
+// else the one that changed most from the first kernel to the last.
 func plainFigures(r *results.Run) []figure {
 	var figures []figure
+	best := map[string]int{} // of a base name on an architecture: its place in figures
 	for i := range r.Cells {
-		c := &r.Cells[i]
-		if results.IsControl(c.Config) {
+		first := &r.Cells[i]
+		if results.IsControl(first.Config) || i > 0 && r.Cells[i-1].Arch == first.Arch && r.Cells[i-1].Config == first.Config {
 			continue
 		}
-		seen := map[string]bool{}
-		for _, b := range c.Benchmarks {
+		for _, b := range first.Benchmarks {
+			f := plainFigure(r, first, b.Name, b.Unit)
 			base, _, _ := strings.Cut(b.Name, "/")
-			if seen[base] || strings.HasPrefix(b.Unit, "sec") {
-				continue
+			key := first.Arch + " " + first.Config + " " + base
+			k, ok := best[key]
+			switch {
+			case strings.HasPrefix(b.Unit, "sec"):
+			case !ok:
+				best[key] = len(figures)
+				figures = append(figures, f)
+			case f.weight > figures[k].weight:
+				figures[k] = f
 			}
-			seen[base] = true
-			s, ok := results.Summarize(b.Values)
-			if !ok {
-				continue
-			}
-			title := fmt.Sprintf("%s, %s", b.Name, c.Arch)
-			k := slices.IndexFunc(figures, func(f figure) bool { return f.Title == title })
-			if k < 0 {
-				k = len(figures)
-				figures = append(figures, figure{Name: fileName("median", b.Name, c.Arch, c.Config), Title: title, yLabel: b.Unit})
-			}
-			figures[k].patches = append(figures[k].patches, c.Patch)
-			figures[k].points = append(figures[k].points, point{c.Patch, s.Median, s.Median - s.Lo, s.Hi - s.Median})
 		}
 	}
 	return figures
+}
+
+func plainFigure(r *results.Run, first *results.Cell, name, unit string) figure {
+	f := figure{Name: fileName("median", name, first.Arch, first.Config), Title: fmt.Sprintf("%s, %s", name, first.Arch), yLabel: unit}
+	for i := range r.Cells {
+		c := &r.Cells[i]
+		if c.Arch != first.Arch || c.Config != first.Config {
+			continue
+		}
+		f.patches = append(f.patches, c.Patch)
+		b := c.Metric(name, unit)
+		if b == nil {
+			continue
+		}
+		if s, ok := results.Summarize(b.Values); ok {
+			f.points = append(f.points, point{c.Patch, s.Median, s.Median - s.Lo, s.Hi - s.Median})
+		}
+	}
+	if n := len(f.points); n > 0 {
+		from, to := f.points[0].y, f.points[n-1].y
+		if big := max(math.Abs(from), math.Abs(to)); big > 0 {
+			f.weight = math.Abs(to-from) / big
+		}
+	}
+	if h := r.Headline; h != nil && h.Unit == unit && strings.HasPrefix(name, h.Benchmark) {
+		f.weight = math.Inf(1)
+	}
+	return f
 }
 
 // fileName joins what names a file, in small letters, digits and hyphens: a benchmark's name comes from a guest.
@@ -212,7 +237,8 @@ func (f *figure) plot(th theme) (*plot.Plot, error) {
 	if err := addPoints(p, shifted{f.points, -by}, label, th.ours, draw.CircleGlyph{}); err != nil {
 		return nil, err
 	}
-	p.Legend.Top = true
+	// On the left a text that a reader's font makes longer runs into nothing.
+	p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, 2
 	p.X.Min, p.X.Max = lo, hi
 	// Room above for the legend, and a range where all figures are one.
 	span := p.Y.Max - p.Y.Min
@@ -221,6 +247,9 @@ func (f *figure) plot(th theme) (*plot.Plot, error) {
 		p.Y.Min -= span / 4
 	}
 	p.Y.Max += span * 0.35
+	if !f.isCost && !slices.ContainsFunc(f.points, func(pt point) bool { return pt.y-pt.minus < 0 }) {
+		p.Y.Min = 0 // a change looks as large as it is
+	}
 	return p, nil
 }
 
@@ -272,7 +301,8 @@ func (f *figure) svg(th theme) ([]byte, error) {
 	if _, err := c.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("plot %s: %w", f.Name, err)
 	}
-	return b.Bytes(), nil
+	// Who has not this font gets one like it.
+	return bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,sans-serif;")), nil
 }
 
 // png renders the figure for mail and papers, at 200 dots an inch.

@@ -72,6 +72,7 @@ type pageData struct {
 	Took     string
 	Matrix   matrix
 	Plots    []plotData
+	AreCosts bool        // the plots are of changes, not of medians
 	Costs    []tableData // what patches cost
 	Sizes    []tableData // what patches did to the build
 	Others   []tableData // all other figures, folded
@@ -109,6 +110,7 @@ func (o Options) data(figures []figure, files map[string][]byte) (*pageData, err
 			return nil, err
 		}
 		d.Plots = append(d.Plots, p)
+		d.AreCosts = f.isCost
 	}
 	if err := d.tables(r, files); err != nil {
 		return nil, err

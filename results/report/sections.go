@@ -6,10 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/seriesrig/series/results"
 )
+
+// release is the configuration that a series is about; others stand behind it.
+const release = "release"
 
 // A matrix has a row for each patch and a column for each architecture and configuration.
 type matrix struct {
@@ -41,12 +45,26 @@ func matrixOf(r *results.Run) matrix {
 		if !seen[c] {
 			seen[c] = true
 			columns = append(columns, c)
-			head := c.arch
-			if c.config != "release" {
-				head += " " + c.config
-			}
-			m.Heads = append(m.Heads, head)
 		}
+	}
+	slices.SortStableFunc(columns, func(a, b column) int {
+		if n := strings.Compare(a.arch, b.arch); n != 0 || a.config == b.config {
+			return n
+		}
+		switch {
+		case a.config == release:
+			return -1
+		case b.config == release:
+			return 1
+		}
+		return 0
+	})
+	for _, c := range columns {
+		head := c.arch
+		if c.config != release {
+			head += " " + c.config
+		}
+		m.Heads = append(m.Heads, head)
 	}
 	for n := 0; n <= last; n++ {
 		row := matrixRow{Patch: fmt.Sprint(n), Subject: "stock"}
