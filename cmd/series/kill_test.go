@@ -250,7 +250,7 @@ func TestKill(t *testing.T) {
 	})
 	t.Logf("killed: %v", hit)
 	for _, at := range []string{"in builds", "in tests"} {
-		if hit[at] == 0 {
+		if hit[at] == 0 && points >= 100 { // a few may all miss
 			t.Errorf("the kills hit %v: that is not everywhere", hit)
 		}
 	}
