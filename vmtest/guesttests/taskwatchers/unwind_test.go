@@ -20,9 +20,10 @@ import (
 
 // A parent has one of everything that a child gets a copy of, or a reference to.
 func parent(t testing.TB) (*worker, semaphore) {
-	nodes(t)
+	t.Helper()
+	first, _, _ := nodes(t)
 	s, w, bind := newSemaphore(t), startWorker(t), newPolicy(t)
-	bind.Mode, bind.Nodes[0] = mpolBind, 1<<0
+	bind.Mode, bind.Nodes[0] = mpolBind, 1<<first
 	w.do(s.change(takeTwo), bind.set(), keyctl(unix.KEYCTL_JOIN_SESSION_KEYRING), keyring(unix.KEY_SPEC_THREAD_KEYRING, 1))
 	return w, s
 }
