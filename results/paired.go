@@ -26,7 +26,7 @@ func comparePaired(before, after []float64, seeds []uint64) *Comparison {
 		return c
 	}
 	c.Confidence = Confidence
-	if slices.Min(c.Diffs) == slices.Max(c.Diffs) {
+	if slices.Max(c.Diffs)-slices.Min(c.Diffs) <= rounding*math.Abs(c.Base) {
 		// Nothing to estimate: each boot says the same to the last digit.
 		c.Exact, c.Delta = true, c.Diffs[0]
 		c.Lo, c.Hi = c.Delta, c.Delta
@@ -42,6 +42,10 @@ func comparePaired(before, after []float64, seeds []uint64) *Comparison {
 	c.Significant = c.P <= 1-Confidence
 	return c
 }
+
+// rounding is how far the differences of equal counts may lie apart, of the figures themselves: a count for one of 200 operations
+// is no whole number, and the last bits of a difference then depend on what it is taken of.
+const rounding = 1e-12
 
 // groupDiffs is a difference for each group in the order of their first value: what center makes of the differences in
 // it. The three lists have one length.

@@ -55,6 +55,13 @@ func TestComparePaired(t *testing.T) {
 	if c = compare([]float64{1000, 2000, 3000}, []float64{1001, 2001, 3001}); !c.Exact || c.Delta != 1 || c.Half() != 0 || !c.Significant {
 		t.Errorf("the same difference with each seed: %+v, want 1, exactly", c)
 	}
+	// A third of an operation more, of figures that are no whole numbers.
+	if c = compare([]float64{470083 + 1.0/3, 480000 + 1.0/7, 1.0 / 7}, []float64{470083 + 2.0/3, 480000 + 1.0/7 + 1.0/3, 1.0/7 + 1.0/3}); !c.Exact || c.Half() != 0 {
+		t.Errorf("the same difference but for rounding: %+v", c)
+	}
+	if c = compare([]float64{470083, 480000}, []float64{470084, 480001.001}); c.Exact || c.Half() == 0 {
+		t.Errorf("a difference in the thousandth part: %+v, taken for rounding", c)
+	}
 	if c = compare([]float64{1, 2, 3}, []float64{2, 1, 3}); c.Significant || c.Delta != 0 || c.P < 0.99 {
 		t.Errorf("up and down: %+v, want nothing", c)
 	}

@@ -176,6 +176,10 @@ func TestWriteHostile(t *testing.T) {
 			c.Benchmarks[k].Name = fmt.Sprint(k) + name
 		}
 		c.QEMU.Command[2] = evil
+		if c.Patch > 0 {
+			c.Delta = &results.Delta{Since: c.Patch - 1, Code: results.Size{Before: 1000, After: 1234},
+				Symbols: []results.SymbolDelta{{Name: name, Kind: "func", Size: results.Size{Before: 10, After: 244}}}}
+		}
 		c.Build.Log, c.Tests = evil, &results.Tests{Verdict: results.Splat, Log: work}
 	}
 	console := evil + "\x1b]0;title\a\x00\xff\xfe\r\n" + strings.Repeat("a line of the console\n", 10000) + evil + "the end\n"
@@ -184,6 +188,9 @@ func TestWriteHostile(t *testing.T) {
 	}
 	dir, page := write(t, report.Options{Run: r})
 	check(t, page)
+	if !strings.Contains(page, `id="sizes"`) || !strings.Contains(page, "&#43;234") {
+		t.Error("the page has no sizes")
+	}
 	if strings.ContainsAny(page, "\x00\x1b\a") {
 		t.Error("control characters are in the page")
 	}
