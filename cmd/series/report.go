@@ -43,12 +43,7 @@ func (c *reportCmd) Run(a *app) error {
 	if dir == "" {
 		dir = filepath.Join(work, "runs", r.Series, results.Name(r)+".report")
 	}
-	files, err := report.Write(dir, report.Options{Run: r, Path: func(path string) string {
-		if rest, ok := strings.CutPrefix(path, "$WORK/"); ok {
-			return filepath.Join(work, rest)
-		}
-		return path
-	}})
+	files, err := report.Write(dir, report.Options{Run: r, Work: work})
 	if err != nil {
 		return err
 	}

@@ -30,22 +30,40 @@ type logText struct {
 }
 
 // readLog reads what is shown of a log. One that cannot be read is shown as such: the record outlives the work folder.
-func readLog(title, shown, path string) logText {
-	l := logText{Title: title, Path: shown}
-	f, err := os.Open(path)
+func (o Options) readLog(title, path string) logText {
+	l := logText{Title: title, Path: path}
+	name, ok := strings.CutPrefix(path, "$WORK/")
+	if !ok && o.Work != "" {
+		name, ok = strings.CutPrefix(path, strings.TrimSuffix(o.Work, "/")+"/")
+	}
+	if !ok || o.Work == "" {
+		l.Gone = "not below the work folder, and not read"
+		return l
+	}
+	root, err := os.OpenRoot(o.Work)
 	if err != nil {
 		l.Gone = "not there any more"
-		if !os.IsNotExist(err) {
-			l.Gone = "not readable"
-		}
+		return l
+	}
+	defer root.Close()
+	info, err := root.Stat(name) // first, since to open a pipe would wait
+	switch {
+	case os.IsNotExist(err):
+		l.Gone = "not there any more"
+	case err != nil:
+		l.Gone = "not readable"
+	case !info.Mode().IsRegular():
+		l.Gone = "no file"
+	}
+	if l.Gone != "" {
+		return l
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		l.Gone = "not readable"
 		return l
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		l.Gone = "no file"
-		return l
-	}
 	l.Size = info.Size()
 	read := func(from, n int64) string {
 		b, err := io.ReadAll(io.NewSectionReader(f, from, n))

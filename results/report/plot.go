@@ -67,7 +67,20 @@ func figuresOf(r *results.Run) ([]figure, error) {
 	if len(figures) == 0 {
 		figures = plainFigures(r)
 	}
+	for i := range figures {
+		figures[i].points = slices.DeleteFunc(figures[i].points, func(p point) bool { return !p.finite() })
+	}
 	return slices.DeleteFunc(figures, func(f figure) bool { return len(f.points) == 0 }), nil
+}
+
+// finite tells what can be plotted: of figures near the largest there are, a difference is none any more.
+func (p point) finite() bool {
+	for _, v := range []float64{p.y, p.minus, p.plus} {
+		if math.IsNaN(v) || math.Abs(v) > 1e100 {
+			return false
+		}
+	}
+	return true
 }
 
 func (f *figure) add(c results.Cost) {

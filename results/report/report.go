@@ -29,8 +29,9 @@ var page = template.Must(template.New("page").Parse(pageText))
 // Options say what a report is made of.
 type Options struct {
 	Run *results.Run
-	// Path turns a path of the record into one of this host; nil takes it as it is. Published records have $WORK in them.
-	Path func(string) string
+	// Work is the work folder, which published records call $WORK. Logs are read from below it only, since a record may
+	// be somebody else's and name any file of this host; "" means that none are.
+	Work string
 }
 
 // Write makes dir, and in it index.html, the plots, the tables as text and as JSON, the figures in Go's benchmark format and
@@ -192,7 +193,10 @@ func (d *pageData) tables(r *results.Run, files map[string][]byte) error {
 		lines, err := t.Text(0)
 		var wide *results.WidthError
 		if errors.As(err, &wide) {
-			lines, err = t.Text(2 * results.Width) // of a name that fits in no mail's line
+			lines, err = t.Text(max(wide.Width, 2*results.Width)) // of a name that fits in no mail's line
+		}
+		if errors.As(err, &wide) {
+			lines, err = "(a name is too long for a table)\n", nil
 		}
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/seriesrig/series/results"
@@ -118,7 +119,7 @@ func TestWrite(t *testing.T) {
 	if names["picture"] != 4 || names["img"] != 4 {
 		t.Errorf("%d plots, want one for each of 2 benchmarks and 2 architectures", names["picture"])
 	}
-	for _, want := range []string{"lockdep: use a task watcher", "smallest believable difference", "2006", "width=device-width", "shift=0", "not there any more", "&#43;112"} {
+	for _, want := range []string{"lockdep: use a task watcher", "smallest believable difference", "2006", "width=device-width", "shift=0", "not below the work folder", "&#43;112"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q", want)
 		}
@@ -180,13 +181,16 @@ func TestWriteHostile(t *testing.T) {
 			c.Delta = &results.Delta{Since: c.Patch - 1, Code: results.Size{Before: 1000, After: 1234},
 				Symbols: []results.SymbolDelta{{Name: name, Kind: "func", Size: results.Size{Before: 10, After: 244}}}}
 		}
-		c.Build.Log, c.Tests = evil, &results.Tests{Verdict: results.Splat, Log: work}
+		c.Build.Log, c.Tests = evil, &results.Tests{Verdict: results.Splat, Log: work + "/logs"}
 	}
 	console := evil + "\x1b]0;title\a\x00\xff\xfe\r\n" + strings.Repeat("a line of the console\n", 10000) + evil + "the end\n"
-	if err := os.WriteFile(filepath.Join(work, "console.log"), []byte(console), 0o644); err != nil {
+	if err := os.Mkdir(filepath.Join(work, "logs"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir, page := write(t, report.Options{Run: r})
+	if err := os.WriteFile(filepath.Join(work, "logs", "console.log"), []byte(console), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir, page := write(t, report.Options{Run: r, Work: work})
 	check(t, page)
 	if !strings.Contains(page, `id="sizes"`) || !strings.Contains(page, "&#43;234") {
 		t.Error("the page has no sizes")
@@ -232,7 +236,7 @@ func TestLogCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, page := write(t, report.Options{Run: r, Path: func(p string) string { return strings.Replace(p, "$WORK", work, 1) }})
+	_, page := write(t, report.Options{Run: r, Work: work})
 	check(t, page)
 	m := regexp.MustCompile(`<b>(\d+) bytes are left out here`).FindStringSubmatch(page)
 	if m == nil {
@@ -246,6 +250,51 @@ func TestLogCut(t *testing.T) {
 	if !strings.Contains(page, "It is empty.") || strings.Contains(page, "not there any more") {
 		t.Error("the small logs are not there")
 	}
+}
+
+// A record of somebody else's shows no file of this host but what is below the work folder.
+func TestLogsOutside(t *testing.T) {
+	dir := t.TempDir()
+	work := filepath.Join(dir, "work")
+	if err := os.Mkdir(work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("a private key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(secret, filepath.Join(work, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(work, "pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range []string{secret, "$WORK/../secret", work + "/../secret", "$WORK/link", "../secret", "$WORK/pipe", "$WORK//" + secret, "$WORK/."} {
+		r := load(t, "../testdata/watchers.json")
+		r.Cells = r.Cells[1:2]
+		r.Cells[0].Build.Log = log
+		_, page := write(t, report.Options{Run: r, Work: work})
+		if strings.Contains(page, "private key") || !strings.Contains(page, "this log is") {
+			t.Errorf("log %s was read", log)
+		}
+	}
+}
+
+// Figures of which no difference can be told, and names without end, are shown as they are.
+func TestWriteGarbage(t *testing.T) {
+	r := load(t, "../testdata/watchers.json")
+	for i := range r.Cells {
+		for k := range r.Cells[i].Benchmarks {
+			b := &r.Cells[i].Benchmarks[k]
+			b.Name = strings.Repeat(b.Name, 200)
+			b.Previous, b.Delta, b.DeltaErr, b.DeltaMethod = nil, nil, nil, ""
+			for n := range b.Values {
+				b.Values[n] = []float64{1.7e308, -1.7e308, 5e-324, 0}[(i+n)%4]
+			}
+		}
+	}
+	_, page := write(t, report.Options{Run: r})
+	check(t, page)
 }
 
 func TestWriteFails(t *testing.T) {

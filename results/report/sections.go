@@ -140,15 +140,11 @@ var guestLogs = []struct{ file, what string }{{"console.log", "console"}, {"test
 // logs reads the build and guest logs of all kernels.
 func (o Options) logs() []logText {
 	var all []logText
-	where := o.Path
-	if where == nil {
-		where = func(s string) string { return s }
-	}
 	for i := range o.Run.Cells {
 		c := &o.Run.Cells[i]
 		bad := judge(c).Class == "fail"
 		add := func(what, file string) {
-			l := readLog(fmt.Sprintf("%s: %s", c, what), file, where(file))
+			l := o.readLog(fmt.Sprintf("%s: %s", c, what), file)
 			l.Bad = bad
 			all = append(all, l)
 		}
