@@ -126,12 +126,17 @@ func (s *session) published(r *results.Run) (*results.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]string{s.store.Dir: "$WORK"}
+	out.ReplacePaths(privatePaths(s.store.Dir))
+	return out, nil
+}
+
+// privatePaths are the folders of this host that a published record has other names for.
+func privatePaths(work string) map[string]string {
+	names := map[string]string{work: "$WORK"}
 	if home, err := os.UserHomeDir(); err == nil {
 		names[home] = "$HOME"
 	}
-	out.ReplacePaths(names)
-	return out, nil
+	return names
 }
 
 // benchmarkTables names the tables of the record's figures: the ones that the cover letter has places for, or else what

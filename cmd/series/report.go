@@ -43,12 +43,14 @@ func (c *reportCmd) Run(a *app) error {
 	if dir == "" {
 		dir = filepath.Join(work, "runs", r.Series, results.Name(r)+".report")
 	}
+	name := results.Name(r)
+	r.ReplacePaths(privatePaths(work)) // a page is for others, too
 	files, err := report.Write(dir, report.Options{Run: r, Work: work})
 	if err != nil {
 		return err
 	}
 	if a.cli.JSON {
-		return a.printJSON(map[string]any{"report": map[string]any{"dir": dir, "files": files, "record": results.Name(r)}})
+		return a.printJSON(map[string]any{"report": map[string]any{"dir": dir, "files": files, "record": name}})
 	}
 	_, err = fmt.Fprintln(a.stdout, filepath.Join(dir, "index.html"))
 	return err
