@@ -14,7 +14,6 @@
 //   - Clone: clone(2) with CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND and CLONE_SYSVSEM: a child that shares what it
 //     can share and yet can be waited for.
 //   - Exec: clone(2) as vfork(2), and execve(2) of a program that exits at once.
-//   - Build: the Go compiler compiles packages from source, as kernbench compiled a kernel.
 //
 // The unit insns/op is for guests whose clock counts instructions (QEMU's icount with shift 0: a nanosecond is an
 // instruction, user and kernel, of the child as well); the host says so with SERIES_MODE=icount. Otherwise it is ns/op,
