@@ -16,7 +16,7 @@ import (
 var (
 	archForm   = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 	baseForm   = regexp.MustCompile(`^(debian|git|tar|dir):.`)
-	configForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+	configForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*(@[1-9][0-9]{0,3})?$`)
 	memoryForm = regexp.MustCompile(`^([0-9]{1,7})(KiB|MiB|GiB)$`)
 	testForm   = regexp.MustCompile(`^(Test|Benchmark|Example|Fuzz)[^/\s]*(/\S+)?$`)
 	symbolForm = regexp.MustCompile(`^[A-Za-z_.$][A-Za-z0-9_.$]*$`)
@@ -146,7 +146,7 @@ func (l Loader) checkArches(d *document, key string, arches []string) error {
 func (d *document) checkLists(s *Series) error {
 	for i, c := range s.Config {
 		if !configForm.MatchString(c) {
-			return d.errorf(fmt.Sprintf("config[%d]", i), "%q is not the name of a fragment in configs/, without .config", shorten(c))
+			return d.errorf(fmt.Sprintf("config[%d]", i), "%q is not the name of a fragment in configs/, without .config, nor NAME@N for one from patch N on", shorten(c))
 		}
 	}
 	for i, id := range s.Prerequisites {

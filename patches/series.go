@@ -52,6 +52,14 @@ type Mail struct {
 	Cc []string `json:"cc,omitempty"`
 }
 
+// Concern splits what a list of configurations has: the name of a fragment, and from which patch on it counts, 0 where it
+// always does.
+func Concern(config string) (name string, from int) {
+	name, number, _ := strings.Cut(config, "@")
+	from, _ = strconv.Atoi(number) // checked when the series was loaded
+	return name, from
+}
+
 // Guest says what the tests of a series need of a guest. Zero values leave the choice to vmtest.
 type Guest struct {
 	CPUs    int      `json:"cpus,omitempty"`

@@ -165,6 +165,7 @@ var bad = map[string]struct {
 	"bad prerequisite":      {"series.toml", `config = ["audit"]`, `prerequisites = ["1234"]`, `series.toml:7: "1234" is not what git patch-id prints`},
 	"unknown table":         {"series.toml", "[guest]", "[guests]", `series.toml:14: unknown key "guests" (did you mean "guest"?)`},
 	"string for number":     {"series.toml", "revision = 2\nbase", "revision = \"2\"\nbase", `series.toml:4: "revision" must be a number, such as 1`},
+	"from patch 0":          {"series.toml", `config = ["audit"]`, `config = ["audit@0"]`, `series.toml:7: "audit@0" is not the name of a fragment`},
 	"number for list":       {"series.toml", `config = ["audit"]`, `config = 1`, `series.toml:7: "config" must be a list of strings`},
 	"list of numbers":       {"series.toml", `config = ["audit"]`, `config = [1]`, `series.toml:7: "config`},
 	"float for number":      {"series.toml", "cpus = 2", "cpus = 2.5", `series.toml:15: "guest.cpus" must be a number`},

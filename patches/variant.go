@@ -38,7 +38,7 @@ func (l Loader) checkVariants(d *document, s *Series) error {
 		}
 		for j, c := range v.Config {
 			if !configForm.MatchString(c) {
-				return d.errorf(fmt.Sprintf("%s.config[%d]", key, j), "%q is not the name of a fragment in configs/, without .config", shorten(c))
+				return d.errorf(fmt.Sprintf("%s.config[%d]", key, j), "%q is not the name of a fragment in configs/, without .config, nor NAME@N for one from patch N on", shorten(c))
 			}
 		}
 		for j, name := range v.Off {

@@ -11,6 +11,25 @@ import (
 	"github.com/seriesrig/series/patches"
 )
 
+// A concern whose symbols a patch brings does not count before it.
+func TestFragmentsFromPatch(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"base", "amd64", "late"} {
+		if err := os.WriteFile(filepath.Join(dir, name+".config"), []byte("CONFIG_X=y\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := &app{cli: &cli{}}
+	a.cli.Configs = dir
+	s := &session{app: a, series: &patches.Series{Config: []string{"late@3"}}}
+	for patch, want := range map[int]int{0: 2, 2: 2, 3: 3, 4: 3} {
+		all, err := s.fragments(&cell{arch: kernel.Arch{Name: "amd64"}, patch: patch})
+		if err != nil || len(all) != want {
+			t.Errorf("patch %d: %d fragments, %v, want %d", patch, len(all), err, want)
+		}
+	}
+}
+
 // A concern may have settings for one architecture; they come after its own, and no other architecture has them.
 func TestFragmentsOfOneArchitecture(t *testing.T) {
 	dir := t.TempDir()

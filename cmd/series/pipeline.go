@@ -66,7 +66,8 @@ func (s *session) cells(arches []kernel.Arch, variants []*patches.Variant, prefi
 func (c *cell) tested() bool { return c.variant == nil || c.variant.Test }
 
 // fragments reads the configuration of a cell: base, the architecture's own, the series' concerns, and what its variant
-// puts on top. A concern may have settings for one architecture, in NAME.ARCH.config beside NAME.config.
+// puts on top. A concern may have settings for one architecture, in NAME.ARCH.config beside NAME.config; NAME@N is one from
+// patch N on, which brings its symbols.
 func (s *session) fragments(c *cell) ([]*kconfig.Fragment, error) {
 	names := append([]string{"base", c.arch.Name}, s.series.Config...)
 	if c.variant != nil {
@@ -74,6 +75,10 @@ func (s *session) fragments(c *cell) ([]*kconfig.Fragment, error) {
 	}
 	var all []*kconfig.Fragment
 	for _, name := range names {
+		name, from := patches.Concern(name)
+		if c.patch < from {
+			continue
+		}
 		f, err := kconfig.ParseFile(filepath.Join(s.app.configs(), name+".config"))
 		if err != nil {
 			return nil, &coded{exitUsage, err}
