@@ -56,8 +56,6 @@ func (g *cgroup) set(file, value string) {
 	}
 }
 
-func (g *cgroup) get(file string) string { return read(g, filepath.Join(g.dir, file)) }
-
 func read(t testing.TB, file string) string {
 	t.Helper()
 	b, err := os.ReadFile(file)
