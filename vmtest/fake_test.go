@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 	if how, ok := strings.CutPrefix(filepath.Base(os.Args[0]), "qemu-system-"); ok {
 		os.Exit(fakeqemu.Play(how, fakeqemu.Options{}))
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // each QEMU that is played would else take a second to end
 	os.Exit(m.Run())
 }
 

@@ -87,7 +87,7 @@ func newStandInHouse(t *testing.T, series string) *standInHouse {
 func (h *standInHouse) command(args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
 	c := exec.Command(filepath.Join(h.path, "series"), args...)
 	c.Dir = h.dir
-	c.Env = []string{"HOME=" + h.dir, "PATH=" + h.path, "XDG_CACHE_HOME=" + filepath.Join(h.dir, ".cache"), "GIT_CONFIG_NOSYSTEM=1"}
+	c.Env = []string{"HOME=" + h.dir, "PATH=" + h.path, "XDG_CACHE_HOME=" + filepath.Join(h.dir, ".cache"), "GIT_CONFIG_NOSYSTEM=1", "GORACE=" + noSleep}
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

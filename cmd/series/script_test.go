@@ -11,11 +11,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// noSleep is $GORACE: under the race detector each program that a test starts would else take a second to end.
+const noSleep = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "qemu-system-x86_64" { // and not as a command, which would be in every test's PATH
 		standInQEMU()
 		return
 	}
+	os.Setenv("GORACE", noSleep)
 	testscript.Main(m, map[string]func(){
 		"series": main,
 		"smtpd":  smtpdMain,
@@ -32,6 +36,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
 			env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+			env.Setenv("GORACE", noSleep)
 			return os.CopyFS(filepath.Join(env.WorkDir), os.DirFS("testdata/house"))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -67,6 +67,7 @@ func Package(tool string) string {
 var kept = []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
 	"CCACHE_DIR", "CCACHE_CONFIGPATH", "CCACHE_MAXSIZE", "CCACHE_DISABLE",
 	"GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOTOOLCHAIN", "GOROOT", "GOFLAGS", "GONOSUMCHECK",
+	"GORACE", // a program under the race detector waits for a second before it ends, unless it is told not to
 	"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 // CleanEnv returns the environment that children get, with extra (each "NAME=value") added; where a name stands twice
