@@ -83,7 +83,7 @@ func TestMempolicyInherited(t *testing.T) {
 	bind.Mode, bind.Nodes[0] = mpolBind, 1<<last
 	other.Mode, other.Nodes[0] = mpolInterleave, 1<<first|1<<last
 	w.do(bind.set())
-	for range 50 {
+	for range 15 {
 		*seen, *own = policy{}, policy{}
 		w.fork(fork.Options{}, seen.get(), other.set(), own.get())
 		if *seen != *bind || *own != *other {
@@ -97,7 +97,7 @@ func TestMempolicyInherited(t *testing.T) {
 	}
 	full := newCgroup(t)
 	full.set("pids.max", "0")
-	for range 200 {
+	for range 60 {
 		w.fails(unix.EAGAIN, fork.Options{Flags: unix.CLONE_INTO_CGROUP, Cgroup: full.fd})
 	}
 	w.do(seen.get())

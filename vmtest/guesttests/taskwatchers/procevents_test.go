@@ -81,7 +81,7 @@ func TestProcEventsOrder(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn := listen(t)
-			for range 20 {
+			for range 10 {
 				child, err := fork.Start(fork.Options{}, c.calls...)
 				if err != nil {
 					t.Fatal(err)
@@ -133,7 +133,7 @@ func TestProcEventsOfProgram(t *testing.T) {
 
 // Who hears of an exit can wait for the child at once.
 func TestProcEventsExitIsWaitable(t *testing.T) {
-	const children = 100
+	const children = 50
 	conn := listen(t)
 	for i := range children {
 		child, err := fork.Start(fork.Options{})

@@ -90,7 +90,7 @@ func run(t testing.TB, o fork.Options, calls ...fork.Call) []fork.Call {
 // What a process did with SEM_UNDO is undone when it exits, and not before.
 func TestSemUndoAtExit(t *testing.T) {
 	s := newSemaphore(t)
-	for range 50 {
+	for range 15 {
 		calls := run(t, fork.Options{}, s.change(takeTwo), s.change(take), s.get())
 		if got := int(calls[2].Result); got != semValue-3 {
 			t.Fatalf("in the child, before its exit: the semaphore is %d, want %d", got, semValue-3)
@@ -147,7 +147,7 @@ func TestSemUndoAfterFailedClones(t *testing.T) {
 	full.set("pids.max", "0")
 	w := startWorker(t)
 	w.do(s.change(takeTwo))
-	for i := range 200 {
+	for i := range 100 {
 		flags := uint64(unix.CLONE_INTO_CGROUP)
 		if i%2 == 0 {
 			flags |= unix.CLONE_SYSVSEM

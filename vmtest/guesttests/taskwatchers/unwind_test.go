@@ -33,7 +33,7 @@ var flags = []uint64{0, unix.CLONE_SYSVSEM, unix.CLONE_FS | unix.CLONE_FILES, un
 
 // A fork that fails near its end, as the cgroup is full, leaves nothing behind, and its parent as it was.
 func TestFailedForksLeaveNothing(t *testing.T) {
-	const forks = 600
+	const forks = 400
 	full := newCgroup(t)
 	full.set("pids.max", "0")
 	w, s := parent(t)
