@@ -59,7 +59,7 @@ func (p *policy) set() fork.Call {
 func (p *policy) String() string { return fmt.Sprintf("mode %d nodes %#x", p.Mode, p.Nodes[0]) }
 
 // nodes returns the nodes with memory: the first, the last and the list of them. On amd64 there have to be two, which
-// numa=fake=256M on the kernel's command line makes. On powerpc the same words only make two where the firmware tells of
+// numa=fake=2 on the kernel's command line makes. On powerpc the same words only make two where the firmware tells of
 // more than one piece of memory; elsewhere all of it is in one node, 0 or 1, and the tests do with that.
 func nodes(t testing.TB) (first, last int, list string) {
 	t.Helper()
@@ -71,7 +71,7 @@ func nodes(t testing.TB) (first, last int, list string) {
 		n := int(list[0] - '0')
 		return n, n, list
 	}
-	t.Fatalf("nodes with memory: %s, want 0-1: the kernel's command line needs numa=fake=256M", list)
+	t.Fatalf("nodes with memory: %s, want 0-1: the kernel's command line needs numa=fake=2", list)
 	return 0, 0, ""
 }
 
