@@ -59,6 +59,9 @@ func TestVerdictOfFake(t *testing.T) {
 			if tt.how == "vofexit" {
 				m.Cmdline = []string{"x-vof=on"} // on amd64 there is nothing to fall back to
 			}
+			if tt.how == "noqmp" {
+				m.Quiet = 5 * time.Second // is waited for in full
+			}
 			v := live(t, m)
 			if v.Kind != tt.kind || !strings.Contains(v.Reason, tt.reason) {
 				t.Errorf("%s: verdict %v, want %s with %q", tt.how, v, tt.kind, tt.reason)
