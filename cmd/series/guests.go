@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -315,7 +316,7 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	st := s.show.stage("test", len(cells))
 	var bad atomic.Int32
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cellsAtOnce)
+	g.SetLimit(s.cellsAtOnce(opts.fresh))
 	for _, c := range alternate(cells) {
 		if c.build == nil {
 			continue
@@ -342,9 +343,14 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	return findings, nil
 }
 
-// cellsAtOnce is how many cells are tested at a time. Tests wait more than they work, and a cell has no more guests at a
-// time than the host has CPUs for; guests that are measured are alone.
-const cellsAtOnce = 2
+// cellsAtOnce is how many cells are tested at a time, so that the guests have no more CPUs than the host. A cell whose
+// tests have a guest each fills the host by itself.
+func (s *session) cellsAtOnce(fresh bool) int {
+	if !fresh && !s.series.Guest.Fresh {
+		return 1
+	}
+	return max(1, runtime.NumCPU()/max(1, s.series.Guest.CPUs))
+}
 
 // alternate orders cells by patch, so that those of different architectures are side by side and what a patch broke is
 // seen early.
