@@ -66,7 +66,7 @@ func BenchmarkEach(b *testing.B) {
 	bin, root := program(b)
 	for _, arch := range []string{"amd64", "ppc64"} {
 		b.Run(arch, func(b *testing.B) {
-			args := []string{"test", "kauditd-wakeup", "--arch", arch, "--patch", "0", "--package", "./vmtest/guesttests/fifty", "--again", "-q"}
+			args := []string{"test", "kauditd-wakeup", "--arch", arch, "--patch", "0", "--package", "./vmtest/guesttests/fifty", "--no-fresh", "--again", "-q"}
 			command(b, root, bin, args...)
 			for b.Loop() {
 				command(b, root, bin, args...)

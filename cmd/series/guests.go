@@ -316,7 +316,7 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	st := s.show.stage("test", len(cells))
 	var bad atomic.Int32
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.cellsAtOnce(opts.fresh))
+	g.SetLimit(s.cellsAtOnce(s.fresh(opts)))
 	for _, c := range alternate(cells) {
 		if c.build == nil {
 			continue
@@ -343,10 +343,17 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	return findings, nil
 }
 
+func (s *session) fresh(opts guestOptions) bool {
+	if opts.fresh != nil {
+		return *opts.fresh
+	}
+	return s.series.Guest.Fresh
+}
+
 // cellsAtOnce is how many cells are tested at a time, so that the guests have no more CPUs than the host. A cell whose
 // tests have a guest each fills the host by itself.
 func (s *session) cellsAtOnce(fresh bool) int {
-	if !fresh && !s.series.Guest.Fresh {
+	if !fresh {
 		return 1
 	}
 	return max(1, runtime.NumCPU()/max(1, s.series.Guest.CPUs))
@@ -378,7 +385,7 @@ func testSummary(t *results.Tests) string {
 type guestOptions struct {
 	run     string        // -test.run, "" for all
 	again   bool          // run even what is known
-	fresh   bool          // boot a guest for all tests of a binary, instead of restoring one for each
+	fresh   *bool         // boot a guest for all tests of a binary, instead of restoring one for each; nil: as the series says
 	perTest time.Duration // 0: vmtest's
 }
 
@@ -395,7 +402,7 @@ func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) erro
 			job.Args = append(job.Args, "-test.run="+opts.run)
 		}
 		how := inGuests
-		if opts.fresh || s.series.Guest.Fresh {
+		if s.fresh(opts) {
 			how = inOneGuest
 		}
 		r, err := s.runGuest(ctx, c, s.machine(c), job, bin, how, opts.again)

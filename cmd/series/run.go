@@ -19,7 +19,7 @@ type runCmd struct {
 	Each    bool          `negatable:"" default:"true" help:"Every prefix of the series, as a posting claims it; --no-each takes the base and the last patch."`
 	Quick   bool          `help:"A single repetition of each benchmark: to see that it works, not to be quoted."`
 	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
-	Fresh   bool          `help:"Boot a guest for all tests of a package, instead of restoring one from a snapshot for each test."`
+	Fresh   *bool         `negatable:"" help:"Boot a guest for all tests of a package; --no-fresh restores one from a snapshot for each test (default: what the series says, else --no-fresh)."`
 	Extra   bool          `help:"Also compile the files that patches touch with W=1, and sparse where it is installed, and tell what is new."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags

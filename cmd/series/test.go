@@ -19,7 +19,7 @@ type testCmd struct {
 	cellFlags
 	guestFlags
 	junitFlag
-	Fresh bool   `help:"Boot a guest for all tests of a package, instead of restoring one from a snapshot for each test."`
+	Fresh *bool  `negatable:"" help:"Boot a guest for all tests of a package; --no-fresh restores one from a snapshot for each test (default: what the series says, else --no-fresh)."`
 	Only  string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
 }
 
