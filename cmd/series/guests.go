@@ -316,7 +316,7 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	st := s.show.stage("test", len(cells))
 	var bad atomic.Int32
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.cellsAtOnce(s.fresh(opts)))
+	g.SetLimit(s.cellsAtOnce(opts.fresh))
 	for _, c := range alternate(cells) {
 		if c.build == nil {
 			continue
@@ -343,9 +343,10 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	return findings, nil
 }
 
-func (s *session) fresh(opts guestOptions) bool {
-	if opts.fresh != nil {
-		return *opts.fresh
+// fresh is what was asked for, or what the series says.
+func (s *session) fresh(asked *bool) bool {
+	if asked != nil {
+		return *asked
 	}
 	return s.series.Guest.Fresh
 }
@@ -385,7 +386,7 @@ func testSummary(t *results.Tests) string {
 type guestOptions struct {
 	run     string        // -test.run, "" for all
 	again   bool          // run even what is known
-	fresh   *bool         // boot a guest for all tests of a binary, instead of restoring one for each; nil: as the series says
+	fresh   bool          // boot a guest for all tests of a binary, instead of restoring one for each
 	perTest time.Duration // 0: vmtest's
 }
 
@@ -402,7 +403,7 @@ func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) erro
 			job.Args = append(job.Args, "-test.run="+opts.run)
 		}
 		how := inGuests
-		if s.fresh(opts) {
+		if opts.fresh {
 			how = inOneGuest
 		}
 		r, err := s.runGuest(ctx, c, s.machine(c), job, bin, how, opts.again)

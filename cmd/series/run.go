@@ -30,7 +30,7 @@ type runCmd struct {
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
 	started := time.Now()
-	tests := guestOptions{again: c.Again, fresh: c.Fresh, perTest: c.PerTest}
+	tests := guestOptions{again: c.Again, perTest: c.PerTest}
 	bench := c.benchFlags
 	if c.Quick {
 		bench.Count, bench.Seeds = 1, 1
@@ -62,6 +62,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		}
 		cells = append(cells, controls...)
 	}
+	tests.fresh = s.fresh(c.Fresh)
 	if err := s.beginRun(cells, fmt.Sprintf("%+v %+v", tests, opts)); err != nil {
 		return err
 	}

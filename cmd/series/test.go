@@ -37,7 +37,7 @@ func (c *testCmd) Run(ctx context.Context, a *app) error {
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr
 	}
-	if _, err := s.test(ctx, cells, guestOptions{run: c.Only, again: c.Again, fresh: c.Fresh, perTest: c.PerTest}); err != nil {
+	if _, err := s.test(ctx, cells, guestOptions{run: c.Only, again: c.Again, fresh: s.fresh(c.Fresh), perTest: c.PerTest}); err != nil {
 		return err
 	}
 	r, err := s.record(started, cells)
