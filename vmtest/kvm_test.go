@@ -59,7 +59,7 @@ func TestProbeKVM(t *testing.T) {
 		t.Errorf("usable though KVM took %v and TCG %v", v.KVM, v.TCG)
 	}
 	if v.TCG == 0 {
-		t.Skip("no /dev/kvm to race: " + v.Reason)
+		need.Missing(t, "no /dev/kvm to race: "+v.Reason)
 	}
 	start := time.Now()
 	again, err := ProbeKVM(ctx, c)

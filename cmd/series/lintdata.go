@@ -26,19 +26,10 @@ func (c *lintCmd) base(ctx context.Context, a *app, spec string) (*kernel.Source
 		}
 		return nil, nil
 	}
-	base, err := kernel.ParseBase(spec)
+	store, base, err := a.baseStore(spec)
 	if err != nil {
 		return nil, err
 	}
-	work, err := a.work()
-	if err != nil {
-		return nil, err
-	}
-	store, err := kernel.OpenStore(work)
-	if err != nil {
-		return nil, err
-	}
-	store.Log = a.log
 	if src, ok := store.AtHand(ctx, base); ok {
 		return src, nil
 	}
@@ -46,7 +37,7 @@ func (c *lintCmd) base(ctx context.Context, a *app, spec string) (*kernel.Source
 		a.log.Info("the base is not at hand; --checkpatch fetches it", "base", spec)
 		return nil, ctx.Err()
 	}
-	lock, err := lockWork(ctx, work, "series lint", a.cli.NoWait, a.stderr)
+	lock, err := lockWork(ctx, store.Dir, "series lint", a.cli.NoWait, a.stderr)
 	if err != nil {
 		return nil, err
 	}

@@ -183,23 +183,10 @@ func (f versionFlags) sentOtherwise(ctx context.Context, a *app, o *mail.Options
 // readBase reads a file of the base, which is opened when the first one is asked for; a diffstat seldom asks.
 func (a *app) readBase(ctx context.Context, s *patches.Series) func(path string) ([]byte, error) {
 	open := sync.OnceValues(func() (patches.Source, error) {
-		spec := s.Base
-		if a.cli.Base != "" {
-			spec = a.cli.Base
-		}
-		base, err := kernel.ParseBase(spec)
+		store, base, err := a.baseStore(a.baseSpec(s))
 		if err != nil {
 			return nil, err
 		}
-		work, err := a.work()
-		if err != nil {
-			return nil, err
-		}
-		store, err := kernel.OpenStore(work)
-		if err != nil {
-			return nil, err
-		}
-		store.Log = a.log
 		_, source, err := (&applyCmd{}).source(ctx, a, store, base, s)
 		return source, err
 	})

@@ -32,23 +32,10 @@ func (f recipientFlags) plan(ctx context.Context, a *app, s *patches.Series) (*m
 	if !f.Maintainers {
 		return nil, nil
 	}
-	spec := s.Base
-	if a.cli.Base != "" {
-		spec = a.cli.Base
-	}
-	base, err := kernel.ParseBase(spec)
+	store, base, err := a.baseStore(a.baseSpec(s))
 	if err != nil {
 		return nil, err
 	}
-	work, err := a.work()
-	if err != nil {
-		return nil, err
-	}
-	store, err := kernel.OpenStore(work)
-	if err != nil {
-		return nil, err
-	}
-	store.Log = a.log
 	source, err := store.Resolve(ctx, base)
 	if err != nil {
 		return nil, fmt.Errorf("%w (--no-maintainers does without it)", err)

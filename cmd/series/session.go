@@ -135,16 +135,39 @@ type session struct {
 	binaries    map[string]testBinary // by architecture and package
 }
 
+// baseSpec names the base that a series goes on.
+func (a *app) baseSpec(s *patches.Series) string {
+	if a.cli.Base != "" {
+		return a.cli.Base
+	}
+	return s.Base
+}
+
+// baseStore is where the base that spec names is to be found, without taking the work folder.
+func (a *app) baseStore(spec string) (*kernel.Store, kernel.Base, error) {
+	base, err := kernel.ParseBase(spec)
+	if err != nil {
+		return nil, base, err
+	}
+	work, err := a.work()
+	if err != nil {
+		return nil, base, err
+	}
+	store, err := kernel.OpenStore(work)
+	if err != nil {
+		return nil, base, err
+	}
+	store.Log = a.log
+	return store, base, nil
+}
+
 // open loads a series, takes the work folder, finds the base and applies the patches in memory.
 func (a *app) open(ctx context.Context, id, verb string) (s *session, err error) {
 	series, err := a.load(id)
 	if err != nil {
 		return nil, err
 	}
-	spec := series.Base
-	if a.cli.Base != "" {
-		spec = a.cli.Base
-	}
+	spec := a.baseSpec(series)
 	base, err := kernel.ParseBase(spec)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -228,7 +229,20 @@ func TestOurSeries(t *testing.T) {
 
 // A stored series is judged as the thread that it will be: numbers and versions are not those of its files.
 func TestStored(t *testing.T) {
-	s, err := patches.Load(filepath.Join("testdata", "stored"))
+	// No stored file carries a sign-off; this test plays the person who adds one, to one of two patches.
+	dir := filepath.Join(t.TempDir(), "stored")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "stored"))); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "0002-b.patch")
+	text, err := os.ReadFile(name)
+	if err == nil {
+		err = os.WriteFile(name, bytes.Replace(text, []byte("\n---\n"), []byte("\nSigned-off-by: Ann Author <ann@example.org>\n---\n"), 1), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := patches.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

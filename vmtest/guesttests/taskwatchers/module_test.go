@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"github.com/seriesrig/series/internal/need"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ func sample(t testing.TB) module {
 		t.Fatal(err)
 	}
 	if m.file == "" {
-		t.Skipf("this build of the kernel has no %s.ko", moduleName)
+		need.Missing(t, fmt.Sprintf("this build of the kernel has no %s.ko", moduleName))
 	}
 	return m
 }

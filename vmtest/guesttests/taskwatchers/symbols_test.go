@@ -7,6 +7,7 @@ package taskwatchers
 import (
 	"errors"
 	"fmt"
+	"github.com/seriesrig/series/internal/need"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,7 +39,7 @@ func symbol(t testing.TB, name string) uint64 {
 func watchers(t testing.TB) {
 	t.Helper()
 	if symbol(t, "notify_task_watchers_init") == 0 {
-		t.Skip("the kernel has no notify_task_watchers_init: it is without the series")
+		need.Missing(t, "the kernel has no notify_task_watchers_init: it is without the series")
 	}
 }
 

@@ -5,6 +5,8 @@
 package taskwatchers
 
 import (
+	"fmt"
+	"github.com/seriesrig/series/internal/need"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +45,7 @@ func TestTableIsReadOnly(t *testing.T) {
 func TestKUnit(t *testing.T) {
 	dir := filepath.Join(debugfs(t), "kunit/task_watchers")
 	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("the kernel has no KUnit tests of task watchers: %v", err)
+		need.Missing(t, fmt.Sprintf("the kernel has no KUnit tests of task watchers: %v", err))
 	}
 	if err := os.WriteFile(filepath.Join(dir, "run"), []byte("1"), 0); err != nil {
 		t.Fatal(err)

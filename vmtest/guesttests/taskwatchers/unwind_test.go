@@ -7,6 +7,7 @@ package taskwatchers
 import (
 	"errors"
 	"fmt"
+	"github.com/seriesrig/series/internal/need"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -62,7 +63,7 @@ func TestFailedForksLeaveNothing(t *testing.T) {
 func TestFailNth(t *testing.T) {
 	const file = "/proc/thread-self/fail-nth"
 	if _, err := os.Stat(file); err != nil {
-		t.Skipf("the kernel has no fault injection: %v", err)
+		need.Missing(t, fmt.Sprintf("the kernel has no fault injection: %v", err))
 	}
 	for _, what := range []string{"failslab", "fail_page_alloc"} {
 		dir := filepath.Join(debugfs(t), what)

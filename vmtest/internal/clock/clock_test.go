@@ -3,6 +3,7 @@
 package clock
 
 import (
+	"github.com/seriesrig/series/internal/need"
 	"os"
 	"os/exec"
 	"syscall"
@@ -84,7 +85,7 @@ func TestLook(t *testing.T) {
 		t.Error("Look at no process: no error")
 	}
 	if _, err := os.Stat("/proc/self/schedstat"); err != nil {
-		t.Skip("this host's kernel does not tell how long threads wait")
+		need.Missing(t, "this host's kernel does not tell how long threads wait: "+err.Error())
 	}
 	// Threads that share processors wait for them.
 	var burners []*exec.Cmd
