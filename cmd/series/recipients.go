@@ -13,7 +13,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/patches"
 	"github.com/seriesrig/series/patches/lint"
 	"github.com/seriesrig/series/patches/mail"
