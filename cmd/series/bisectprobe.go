@@ -12,20 +12,18 @@ import (
 	"strings"
 
 	"github.com/seriesrig/series/kernel"
-	"github.com/seriesrig/series/kernel/kconfig"
 	"github.com/seriesrig/series/results"
 	"github.com/seriesrig/series/vmtest"
 )
 
 // A bisection judges the prefixes of a series, one architecture and configuration at a time.
 type bisection struct {
-	s         *session
-	cmd       *bisectCmd
-	bench     measureOptions
-	builder   *kernel.Builder
-	fragments []*kconfig.Fragment
-	cells     []*cell // one a prefix
-	stage     *stage
+	s       *session
+	cmd     *bisectCmd
+	bench   measureOptions
+	builder *kernel.Builder
+	cells   []*cell // one a prefix
+	stage   *stage
 
 	pkg           string // that has the test, once it has been found
 	built, guests int
@@ -56,8 +54,7 @@ func (c *bisectCmd) bisection(s *session, opts measureOptions) (*bisection, erro
 	if c.Test != "" && len(s.series.Tests) == 0 || c.Benchmark != "" && len(s.series.Benchmarks) == 0 {
 		return nil, usage("bisect: %s names no packages; name them with --package", s.series.ID)
 	}
-	b.fragments, err = s.fragments(cells[0])
-	return b, err
+	return b, nil
 }
 
 // errNotKnown says that something has yet to be built or booted.
@@ -67,7 +64,7 @@ var errNotKnown = errors.New("not known")
 func (b *bisection) probe(ctx context.Context, patch int, known bool) (probed, bool, error) {
 	c := b.cells[patch]
 	if known {
-		job, err := b.s.job(c, b.fragments)
+		job, err := b.s.job(c)
 		if err != nil {
 			return probed{}, false, err
 		}
@@ -109,7 +106,7 @@ func (b *bisection) build(ctx context.Context, c *cell) error {
 	if c.build != nil {
 		return nil
 	}
-	if err := b.s.buildOne(ctx, b.builder, c, b.fragments); err != nil {
+	if err := b.s.buildOne(ctx, b.builder, c); err != nil {
 		return err
 	}
 	if !c.build.Cached {

@@ -19,7 +19,6 @@ import (
 	"github.com/seriesrig/series/internal/cache"
 	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/kernel/delta"
-	"github.com/seriesrig/series/kernel/kconfig"
 	"github.com/seriesrig/series/results"
 )
 
@@ -77,7 +76,7 @@ func printNews(out io.Writer, r *results.Run) {
 
 // compare puts down what the patches between a cell and the one before did to the build. It is called when the cell has
 // just been built, while its tree is at hand.
-func (s *session) compare(ctx context.Context, builder *kernel.Builder, cells []*cell, i int, fragments []*kconfig.Fragment) error {
+func (s *session) compare(ctx context.Context, builder *kernel.Builder, cells []*cell, i int) error {
 	c := cells[i]
 	if s.extra {
 		// Also the files of the next patch, which wants to know what was said before it.
@@ -85,7 +84,7 @@ func (s *session) compare(ctx context.Context, builder *kernel.Builder, cells []
 		if err != nil {
 			return err
 		}
-		job, err := s.job(c, fragments)
+		job, err := s.job(c)
 		if err != nil {
 			return err
 		}

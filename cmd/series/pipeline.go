@@ -170,13 +170,9 @@ type walk struct {
 
 // run builds the cells of one architecture and configuration, one patch after the other.
 func (w *walk) run(ctx context.Context, cells []*cell) error {
-	fragments, err := w.s.fragments(cells[0])
-	if err != nil {
-		return err
-	}
 	for i, c := range cells {
 		end := w.st.begin(c.name)
-		err := w.s.buildOne(ctx, w.builder, c, fragments)
+		err := w.s.buildOne(ctx, w.builder, c)
 		var bad *kernel.BuildError
 		if errors.As(err, &bad) {
 			end("does not build: %v", err)
@@ -196,7 +192,7 @@ func (w *walk) run(ctx context.Context, cells []*cell) error {
 				c.rec.Build.WarningsNew = append(c.rec.Build.WarningsNew, d.String())
 			}
 		}
-		if err := w.s.compare(ctx, w.builder, cells, i, fragments); err != nil {
+		if err := w.s.compare(ctx, w.builder, cells, i); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		if err := w.s.journal.finished("build", c, c.build.Cached); err != nil {
@@ -219,7 +215,11 @@ func (w *walk) run(ctx context.Context, cells []*cell) error {
 }
 
 // job is what is built for a cell.
-func (s *session) job(c *cell, fragments []*kconfig.Fragment) (kernel.Job, error) {
+func (s *session) job(c *cell) (kernel.Job, error) {
+	fragments, err := s.fragments(c)
+	if err != nil {
+		return kernel.Job{}, err
+	}
 	files, err := s.files(c)
 	return kernel.Job{
 		Source:    s.source,
@@ -231,8 +231,8 @@ func (s *session) job(c *cell, fragments []*kconfig.Fragment) (kernel.Job, error
 	}, err
 }
 
-func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell, fragments []*kconfig.Fragment) error {
-	job, err := s.job(c, fragments)
+func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell) error {
+	job, err := s.job(c)
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (s *session) buildOne(ctx context.Context, builder *kernel.Builder, c *cell
 		return err
 	}
 	c.build = b
-	c.rec.ConfigHash, c.rec.ResolvedHash = configHash(c.arch, fragments), sha(b.Spec.Config)
+	c.rec.ConfigHash, c.rec.ResolvedHash = configHash(c.arch, job.Fragments), sha(b.Spec.Config)
 	c.rec.Toolchain = &results.Toolchain{ID: sha(b.Spec.Toolchain), Compiler: b.Toolchain}
 	c.rec.Build = &results.Build{ID: b.ID, Image: b.Image, Log: b.Log, Cached: b.Cached, Seconds: b.Seconds,
 		Warnings: len(b.Warnings), WarningsNew: []string{}, Errors: []string{}}
