@@ -3,12 +3,14 @@
 #include "textflag.h"
 #include "layout.h"
 
-// func code() (loop, quit uintptr)
-TEXT ·code(SB), NOSPLIT, $0-16
+// func code() (loop, quit, crowd uintptr)
+TEXT ·code(SB), NOSPLIT, $0-24
 	LEAQ loop<>(SB), AX
 	MOVQ AX, loop+0(FP)
 	LEAQ quit<>(SB), AX
 	MOVQ AX, quit+8(FP)
+	LEAQ crowd<>(SB), AX
+	MOVQ AX, crowd+16(FP)
 	RET
 
 // The program, see Loop. A system call keeps all registers but AX, CX and R11. There is no stack that could be used: a
@@ -93,5 +95,64 @@ TEXT quit<>(SB), NOSPLIT|NOFRAME, $0-0
 	XORL DI, DI
 	MOVQ $60, AX // exit
 	SYSCALL
+	LONG $END
+	LONG $END
+
+// The program, see Crowd. What it writes is at param_path.
+TEXT crowd<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ $PARAMS, BX
+	MOVQ param_path(BX), R12
+	MOVQ param_batches(BX), R13
+
+process:
+	TESTQ R13, R13
+	JZ park
+	DECQ R13
+	MOVQ $56, AX // clone
+	MOVQ param_flags(BX), DI
+	XORL SI, SI
+	XORL DX, DX
+	XORL R10, R10
+	XORL R8, R8
+	SYSCALL
+	TESTQ AX, AX
+	JZ member
+	JNS process
+	LEAQ 1(R12), SI // failed
+	MOVQ $1, AX     // write
+	MOVQ $1, DI
+	MOVQ $1, DX
+	SYSCALL
+	JMP process
+
+member:
+	MOVQ param_ops(BX), R15
+
+thread:
+	DECQ R15
+	JZ ready
+	MOVQ $56, AX // clone
+	MOVQ $THREAD, DI
+	XORL SI, SI
+	XORL DX, DX
+	XORL R10, R10
+	XORL R8, R8
+	SYSCALL
+	TESTQ AX, AX
+	JZ park
+	JNS thread
+	INCQ R12 // failed
+
+ready:
+	MOVQ R12, SI
+	MOVQ $1, AX // write
+	MOVQ $1, DI
+	MOVQ $1, DX
+	SYSCALL
+
+park:
+	MOVQ $34, AX // pause
+	SYSCALL
+	JMP park
 	LONG $END
 	LONG $END

@@ -5,12 +5,14 @@
 #include "textflag.h"
 #include "layout.h"
 
-// func code() (loop, quit uintptr)
-TEXT ·code(SB), NOSPLIT, $0-16
+// func code() (loop, quit, crowd uintptr)
+TEXT ·code(SB), NOSPLIT, $0-24
 	MOVD $loop<>(SB), R3
 	MOVD R3, loop+0(FP)
 	MOVD $quit<>(SB), R3
 	MOVD R3, quit+8(FP)
+	MOVD $crowd<>(SB), R3
+	MOVD R3, crowd+16(FP)
 	RET
 
 // The program, see Loop. A system call keeps R14 to R31; it sets the summary overflow bit of CR0 where it fails. There is
@@ -89,5 +91,67 @@ fail:
 TEXT quit<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $0, R3
 	SYSCALL $1 // exit
+	WORD $END
+	WORD $END
+
+// The program, see Crowd. What it writes is at param_path.
+TEXT crowd<>(SB), NOSPLIT|NOFRAME, $0-0
+	XOR R0, R0 // as above
+	MOVD $PARAMS, R14
+	MOVD param_path(R14), R15
+	MOVD param_batches(R14), R16
+
+process:
+	CMP R16, $0
+	BEQ park
+	ADD $-1, R16
+	MOVD param_flags(R14), R3
+	MOVD $0, R4
+	MOVD $0, R5
+	MOVD $0, R6
+	MOVD $0, R7
+	SYSCALL $120 // clone
+	BVS failed
+	CMP R3, $0
+	BEQ member
+	BR process
+
+failed:
+	MOVD $1, R3
+	ADD $1, R15, R4
+	MOVD $1, R5
+	SYSCALL $4 // write
+	BR process
+
+member:
+	MOVD param_ops(R14), R17
+
+thread:
+	ADD $-1, R17
+	CMP R17, $0
+	BEQ ready
+	MOVD $THREAD, R3
+	MOVD $0, R4
+	MOVD $0, R5
+	MOVD $0, R6
+	MOVD $0, R7
+	SYSCALL $120 // clone
+	BVS few
+	CMP R3, $0
+	BEQ park
+	BR thread
+
+few:
+	ADD $1, R15
+
+ready:
+	MOVD $1, R3
+	MOVD R15, R4
+	MOVD $1, R5
+	SYSCALL $4 // write
+
+park:
+	SYSCALL $29 // pause
+	BR park
 	WORD $END
 	WORD $END

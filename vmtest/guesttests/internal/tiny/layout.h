@@ -13,5 +13,8 @@
 #define param_envp 48
 #define param_status 56
 
+// CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND, CLONE_THREAD and CLONE_SYSVSEM.
+#define THREAD 0x50f00
+
 // Twice in a row, it ends the code; no instruction here looks like it.
 #define END 0x5e71e50d

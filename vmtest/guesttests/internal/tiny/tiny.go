@@ -17,6 +17,8 @@ import (
 	"runtime"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // The layout of a program, in the file and in memory; layout.h has the same numbers.
@@ -53,7 +55,7 @@ type program struct {
 	Status              uint64
 }
 
-func code() (loop, quit uintptr)
+func code() (loop, quit, crowd uintptr)
 
 // ELF returns the program as an executable file for the architecture that runs.
 func (l Loop) ELF() ([]byte, error) {
@@ -70,13 +72,40 @@ func (l Loop) ELF() ([]byte, error) {
 		p.Path = dataAddr + pathOff
 		p.Argv[0] = p.Path
 	}
-	loop, _ := code()
+	loop, _, _ := code()
 	return file(loop, p, l.Exec)
+}
+
+// A Crowd is a program that makes many tasks, none of which does anything: processes that share all they can share with
+// the program, so that one takes about 22 KB of kernel memory and no other, and threads of these processes. All of them
+// wait for a signal, and share the stack pointer: no signal but SIGKILL is good for them.
+//
+// The program writes a byte to its standard output for each process that has all its threads, and for each that it could
+// not make: Ready or Failed. It is the parent of all processes, in whose process group they are, and never ends by itself.
+type Crowd struct {
+	Processes int // at least 1
+	Threads   int // of each process, at least 1
+}
+
+// What a Crowd writes.
+const (
+	Ready  = 'y'
+	Failed = 'n'
+)
+
+// ELF returns the program as an executable file for the architecture that runs.
+func (c Crowd) ELF() ([]byte, error) {
+	if c.Processes < 1 || c.Threads < 1 {
+		return nil, fmt.Errorf("tiny program: a crowd of %d processes with %d threads: want at least 1", c.Processes, c.Threads)
+	}
+	const flags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | uint64(unix.SIGCHLD)
+	_, _, crowd := code()
+	return file(crowd, program{Batches: uint64(c.Processes), Ops: uint64(c.Threads), Flags: flags, Path: dataAddr + pathOff}, string([]byte{Ready, Failed}))
 }
 
 // Quit returns a program that exits with 0.
 func Quit() ([]byte, error) {
-	_, quit := code()
+	_, quit, _ := code()
 	return file(quit, program{}, "")
 }
 

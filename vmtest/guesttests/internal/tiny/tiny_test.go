@@ -6,6 +6,8 @@ package tiny
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,5 +74,47 @@ func TestLoopFails(t *testing.T) {
 	}
 	if _, err := (Loop{Batches: 1}).Times(make([]byte, 2*timespec)); err == nil {
 		t.Error("a batch that took no time is no error")
+	}
+}
+
+func TestCrowd(t *testing.T) {
+	const processes, threads = 3, 4
+	b, err := Crowd{processes, threads}.ELF()
+	cmd := exec.Command(write(t, "crowd", b, err))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	said := make([]byte, processes)
+	if _, err := io.ReadFull(out, said); err != nil || string(said) != "yyy" {
+		t.Fatalf("crowd: said %q, %v, want %d processes that are ready", said, err, processes)
+	}
+	main := fmt.Sprintf("/proc/%d/task/%[1]d", cmd.Process.Pid)
+	children, err := os.ReadFile(main + "/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := strings.Fields(string(children))
+	if len(pids) != processes {
+		t.Errorf("crowd: children %q, want %d", children, processes)
+	}
+	for _, pid := range pids {
+		if tasks, err := os.ReadDir("/proc/" + pid + "/task"); err != nil || len(tasks) != threads {
+			t.Errorf("crowd: process %s has %d threads, %v, want %d", pid, len(tasks), err, threads)
+		}
+	}
+}
+
+func TestCrowdRejects(t *testing.T) {
+	for _, c := range []Crowd{{Processes: 1}, {Threads: 1}, {-1, 1}} {
+		if b, err := c.ELF(); err == nil {
+			t.Errorf("%+v: a program of %d bytes, want an error", c, len(b))
+		}
 	}
 }
