@@ -31,7 +31,8 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 	s := &Series{
 		Dir: dir, ID: r.ID, Title: r.Title, Revision: r.Revision, Prefix: r.Prefix, Base: r.Base, Arches: r.Arches, ChangeID: r.ChangeID, Prerequisites: r.After,
 		Config: r.Config, Tests: r.Tests, Benchmarks: r.Benchmarks, Mail: Mail(r.Mail),
-		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Fresh: r.Guest.Fresh, Modules: r.Guest.Modules, Icount: r.Guest.Icount},
+		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Fresh: r.Guest.Fresh, Modules: r.Guest.Modules, Icount: r.Guest.Icount,
+			SingleThread: r.Guest.Single},
 	}
 	if _, ok := d.lines["prefix"]; !ok {
 		s.Prefix = "PATCH"
@@ -81,6 +82,9 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 			return nil, d.errorf(key+".why", "why is empty: say what the patch mends")
 		}
 		s.Expect = append(s.Expect, Expect(e))
+	}
+	if err := d.checkSkips(s); err != nil {
+		return nil, err
 	}
 	for i, y := range r.Symbol {
 		key := fmt.Sprintf("symbol[%d]", i)
@@ -193,6 +197,11 @@ func (d *document) checkGuest(s *Series) error {
 			return d.errorf("guest.memory", "guest.memory is %s, must be 16MiB to 1024GiB", d.raw.Guest.Memory)
 		}
 	}
+	for i, a := range s.Guest.SingleThread {
+		if !slices.Contains(s.Arches, a) {
+			return d.errorf(fmt.Sprintf("guest.single-thread[%d]", i), "arch %q is not one of the series' arches (%s)", shorten(a), strings.Join(s.Arches, ", "))
+		}
+	}
 	for i, w := range s.Guest.Cmdline {
 		if w == "" || strings.ContainsFunc(w, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 			return d.errorf(fmt.Sprintf("guest.cmdline[%d]", i), "%q is not one word of a kernel command line", shorten(w))
@@ -252,6 +261,11 @@ func (d *document) checkNumbers(s *Series) error {
 	for i, e := range s.Expect {
 		if e.Mended < 1 || e.Mended > n {
 			return d.errorf(fmt.Sprintf("expect[%d].mended", i), "mended = %d: the series has patches 1 to %d", e.Mended, n)
+		}
+	}
+	for i, k := range s.Skips {
+		if _, ok := d.lines[fmt.Sprintf("skip[%d].before", i)]; ok && (k.Before < 1 || k.Before > n) {
+			return d.errorf(fmt.Sprintf("skip[%d].before", i), "before = %d: the series has patches 1 to %d", k.Before, n)
 		}
 	}
 	for i, y := range s.Symbols {

@@ -30,10 +30,8 @@ func (d *document) checkSections(s *Series) error {
 		if err := d.checkOwnArches(s, key, sec.Arches); err != nil {
 			return err
 		}
-		for j, v := range sec.Variants {
-			if v != Release && !slices.ContainsFunc(s.Variants, func(have Variant) bool { return have.Name == v }) {
-				return d.errorf(fmt.Sprintf("%s.variants[%d]", key, j), "%q is neither %s nor a variant of the series", shorten(v), Release)
-			}
+		if err := d.checkConfigs(s, key+".variants", sec.Variants); err != nil {
+			return err
 		}
 		s.Sections = append(s.Sections, sec)
 	}

@@ -37,6 +37,7 @@ type Series struct {
 	Mail          Mail      `json:"mail"`
 	Guest         Guest     `json:"guest"`
 	Expect        []Expect  `json:"expect,omitempty"`
+	Skips         []Skip    `json:"skips,omitempty"`
 	Symbols       []Symbol  `json:"symbols,omitempty"`
 	Sections      []Section `json:"sections,omitempty"`
 	Variants      []Variant `json:"variants,omitempty"`
@@ -68,6 +69,8 @@ type Guest struct {
 	Fresh   bool     `json:"fresh,omitempty"`   // the tests are about booting: no guest is restored from a snapshot
 	Modules bool     `json:"modules,omitempty"` // the build's modules are in the guest, below /lib/modules
 	Icount  bool     `json:"icount,omitempty"`  // benchmarks are counted in a guest of one CPU, whatever CPUs the tests have
+	// SingleThread lists the architectures whose emulated CPUs run in turn, on one thread of the host.
+	SingleThread []string `json:"single_thread,omitempty"`
 }
 
 // Expect says that a test fails on kernels before patch Mended and passes from it on. Such a failure is recorded and does

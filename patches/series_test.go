@@ -196,6 +196,7 @@ var bad = map[string]struct {
 	"memory without a unit": {"series.toml", `"512MiB"`, `"512"`, `series.toml:16: guest.memory is "512", must be a size`},
 	"memory in vain":        {"series.toml", `"512MiB"`, `"512KiB"`, `series.toml:16: guest.memory is 512KiB, must be 16MiB to`},
 	"cmdline of two words":  {"series.toml", `"audit=1"`, `"audit=1 quiet"`, `series.toml:17: "audit=1 quiet" is not one word`},
+	"one thread elsewhere":  {"series.toml", "cpus = 2", `single-thread = ["ppc64le"]`, `series.toml:15: arch "ppc64le" is not one of the series' arches (amd64, ppc64)`},
 	"expect no test":        {"series.toml", `"TestStall"`, `"Stall"`, `series.toml:20: "Stall" is not the name of a Go test`},
 	"expect no reason":      {"series.toml", `"stock loses a wakeup"`, `" "`, `series.toml:22: why is empty`},
 	"mended too late":       {"series.toml", "mended = 2", "mended = 3", `series.toml:21: mended = 3: the series has patches 1 to 2`},

@@ -34,6 +34,7 @@ type seriesTOML struct {
 	Mail       mailTOML      `toml:"mail"`
 	Guest      guestTOML     `toml:"guest"`
 	Expect     []expectTOML  `toml:"expect"`
+	Skip       []skipTOML    `toml:"skip"`
 	Symbol     []symbolTOML  `toml:"symbol"`
 	Section    []sectionTOML `toml:"section"`
 	Variant    []variantTOML `toml:"variant"`
@@ -53,12 +54,20 @@ type guestTOML struct {
 	Fresh   bool     `toml:"fresh"`
 	Modules bool     `toml:"modules"`
 	Icount  bool     `toml:"icount"`
+	Single  []string `toml:"single-thread"`
 }
 
 type expectTOML struct {
 	Test   string `toml:"test" need:""`
 	Mended int    `toml:"mended" need:""`
 	Why    string `toml:"why" need:""`
+}
+
+type skipTOML struct {
+	Test     string   `toml:"test" need:""`
+	Before   int      `toml:"before"`
+	Variants []string `toml:"variants"`
+	Why      string   `toml:"why" need:""`
 }
 
 type sectionTOML struct {

@@ -24,7 +24,8 @@ import (
 
 // TestEach is Test with a guest of its own for each top-level test of the binary, so that none of them sees what another
 // left behind. The machine boots once, with the binary in it; from there on each guest is restored from a snapshot, which
-// takes a fraction of a boot. As many run side by side as the host has CPUs for, each with the CPUs of the Machine.
+// takes a fraction of a boot. As many run side by side as the host has CPUs for, each with the CPUs of the
+// Machine (with SingleThread, that is one).
 //
 // The guests' logs are in folders of the tests' names below the result's; its test.log and test.json have all of them, one
 // after the other. What must not be restored (ErrNoSnapshot) is run by Test. Benchmarks do not run.
@@ -47,7 +48,7 @@ func TestEach(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 	}
 	parts := make([]*TestResult, len(names))
 	g, run := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, runtime.NumCPU()/max(1, m.CPUs)))
+	g.SetLimit(max(1, runtime.NumCPU()/m.hostCPUs()))
 	for i, name := range names {
 		g.Go(func() (err error) {
 			parts[i], err = e.one(run, name)

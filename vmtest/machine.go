@@ -31,6 +31,11 @@ type Machine struct {
 	Cmdline []string // for the kernel, after what it is given anyway
 	Icount  *Icount  // nil means that the guest's clock is the host's
 	Accel   Accel    // "" means TCG
+	// SingleThread has TCG run the guest's CPUs in turn, on one thread of the host. An amd64 guest of several CPUs whose
+	// kernel changes its own code (tracepoints, static keys, modules) needs it where QEMU is 7.2: one CPU may then execute
+	// an int3 that another has put there and taken away again, and that is an oops that no kernel is to blame for. KVM
+	// makes nothing of it, and what has one CPU has one thread.
+	SingleThread bool
 	// Firmware is one of the architecture's ("vof" or "slof" on pseries). "" means each in turn: the next one when QEMU
 	// ended before the kernel had said a word.
 	Firmware string
@@ -142,6 +147,14 @@ func (m Machine) withDefaults() (Machine, arch, error) {
 	return m, a, nil
 }
 
+// hostCPUs is how many of the host's processors the guest keeps busy, at most.
+func (m Machine) hostCPUs() int {
+	if m.SingleThread && m.Accel != KVM {
+		return 1
+	}
+	return max(1, m.CPUs)
+}
+
 // Args returns QEMU's arguments. It looks at nothing but the Machine: Auto counts as TCG, and a TSC of 0 is not told.
 func (m Machine) Args() ([]string, error) {
 	m, a, err := m.withDefaults()
@@ -159,6 +172,8 @@ func (m Machine) Args() ([]string, error) {
 		accel, serial = "tcg,thread=single", serial+a.exact
 	case m.Accel == KVM:
 		accel, cpu = "kvm", a.kvmCPU
+	case m.SingleThread && m.CPUs > 1:
+		accel = "tcg,thread=single"
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
