@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -79,6 +80,7 @@ func (c *bootCmd) build(ctx context.Context, a *app, m *vmtest.Machine) error {
 		return err
 	}
 	m.Kernel, m.Cache, m.Cmdline = cells[0].build.Image, s.store.Cache, s.series.Guest.Cmdline
+	m.SingleThread = slices.Contains(s.series.Guest.SingleThread, c.Arch)
 	if m.CPUs == 0 {
 		m.CPUs = s.series.Guest.CPUs
 	}
