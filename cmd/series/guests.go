@@ -114,6 +114,8 @@ func (s *session) machine(c *cell) vmtest.Machine {
 		Cmdline: s.series.Guest.Cmdline,
 		Cache:   s.store.Cache,
 		Log:     s.app.log,
+
+		SingleThread: slices.Contains(s.series.Guest.SingleThread, c.arch.Name),
 	}
 }
 
@@ -193,9 +195,8 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		}
 		return keepRun(dir, m.Dir, fresh)
 	})
-	c.worked = c.worked || !cached
+	s.worked(c, !cached, errors.Is(err, errNotKept))
 	if errors.Is(err, errNotKept) {
-		c.unkept = true
 		return fresh, nil
 	}
 	if err != nil {
@@ -207,6 +208,13 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 	}
 	kept.Cached = cached
 	return kept, s.journal.guest(c, key, string(kept.Verdict.Kind), cached)
+}
+
+// worked notes that a guest was booted for a cell, and whether its outcome could be kept. A cell may have several at a time.
+func (s *session) worked(c *cell, booted, unkept bool) {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	c.worked, c.unkept = c.worked || booted, c.unkept || unkept
 }
 
 // moduleFiles are the modules of a build for a guest: below /lib/modules as they are below the build's modules, and none

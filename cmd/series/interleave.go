@@ -100,10 +100,11 @@ func (s *session) measureRound(ctx context.Context, c *cell, opts measureOptions
 		if c.control {
 			job.Env = append(job.Env, "SERIES_CONTROL=1")
 		}
-		bs, err := s.boot(ctx, c, s.machine(c), job, bin, opts.again)
+		bs, qemu, err := s.boot(ctx, c, s.machine(c), job, bin, opts.again)
 		if err != nil {
 			return err
 		}
+		c.rec.QEMU = qemu
 		results.SetBoot(bs, round)
 		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
 	}

@@ -28,7 +28,7 @@ type measureOptions struct {
 	benchtime string // -test.benchtime
 }
 
-// measure runs the series' benchmarks on each cell, one guest at a time, and links each figure to the previous patch's.
+// measure runs the series' benchmarks on each cell.
 func (s *session) measure(ctx context.Context, cells []*cell, opts measureOptions) error {
 	if len(s.series.Benchmarks) == 0 {
 		return nil
@@ -41,22 +41,32 @@ func (s *session) measure(ctx context.Context, cells []*cell, opts measureOption
 		return s.interleave(ctx, cells, opts)
 	}
 	st := s.show.stage("bench", len(cells))
+	if err := s.measureEach(ctx, st, cells, opts); err != nil {
+		st.abort()
+		return err
+	}
+	st.end("%d kernels, %s mode", len(cells), opts.mode)
+	return nil
+}
+
+// measureEach measures the kernels: what counts instructions side by side, what takes time one after the other.
+func (s *session) measureEach(ctx context.Context, st *stage, cells []*cell, opts measureOptions) error {
+	if opts.mode == modeIcount {
+		return s.measureSeeds(ctx, st, cells, opts)
+	}
 	for _, c := range cells {
 		if c.build == nil {
 			continue
 		}
 		end := st.begin(c.name)
 		if err := s.measureCell(ctx, c, opts); err != nil {
-			st.abort()
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		end("%d figures", figures(c.rec.Benchmarks))
 		if err := s.journal.finished("bench", c, !c.worked); err != nil {
-			st.abort()
 			return err
 		}
 	}
-	st.end("%d kernels, %s mode", len(cells), opts.mode)
 	return nil
 }
 
@@ -98,54 +108,40 @@ func (o measureOptions) job() vmtest.Job {
 	return vmtest.Job{Args: args, PerTest: o.perTest, Env: []string{"SERIES_MODE=" + o.mode}}
 }
 
+// measureCell measures one kernel.
 func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions) error {
+	if opts.mode == modeIcount {
+		return s.measureSeeds(ctx, nil, []*cell{c}, opts)
+	}
 	c.rec.Benchmarks = nil
 	for _, pkg := range s.series.Benchmarks {
 		bin, err := s.testBinary(ctx, c.arch, pkg)
 		if err != nil {
 			return err
 		}
-		job := opts.job()
-		if opts.mode == modeWall {
-			bs, err := s.boot(ctx, c, s.machine(c), job, bin, opts.again)
-			if err != nil {
-				return err
-			}
-			c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
-			continue
+		bs, qemu, err := s.boot(ctx, c, s.machine(c), opts.job(), bin, opts.again)
+		if err != nil {
+			return err
 		}
-		var seeds []uint64
-		for seed := uint64(1); seed <= uint64(opts.seeds); seed++ {
-			m := s.machine(c)
-			m.Icount = &vmtest.Icount{Seed: seed}
-			m.CPUs = 1
-			bs, err := s.boot(ctx, c, m, job, bin, opts.again)
-			if err != nil {
-				return err
-			}
-			bs = results.CountInstructions(bs)
-			results.SetSeed(bs, seed)
-			c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
-			seeds = append(seeds, seed)
-		}
-		c.rec.QEMU.Seeds = seeds
+		c.rec.QEMU = qemu
+		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
 	}
 	return nil
 }
 
 // boot measures in one guest.
-func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, again bool) ([]results.Benchmark, error) {
+func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, again bool) ([]results.Benchmark, *results.QEMU, error) {
 	r, err := s.runGuest(ctx, c, m, job, bin, inOneGuest, again)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c.rec.QEMU = &r.QEMU
 	if r.Verdict.Kind != vmtest.Pass {
 		err := fmt.Errorf("guest: %s (logs in %s)", r.Verdict, r.Dir)
 		if r.Verdict.Kind == vmtest.Rig {
-			return nil, err
+			return nil, nil, err
 		}
-		return nil, &coded{exitFinding, err}
+		return nil, nil, &coded{exitFinding, err}
 	}
-	return results.ParseBenchmarks(strings.NewReader(strings.Join(r.Benchmarks, "\n")+"\n"), r.Log)
+	bs, err := results.ParseBenchmarks(strings.NewReader(strings.Join(r.Benchmarks, "\n")+"\n"), r.Log)
+	return bs, &r.QEMU, err
 }

@@ -129,6 +129,7 @@ type session struct {
 
 	onlyKnown bool // no guest is booted: errNotKnown where one would have to be
 
+	noting      sync.Mutex // what cells have behind them
 	identifying sync.Mutex
 	guestIDs    map[string]guestID // by architecture
 	building    sync.Mutex
