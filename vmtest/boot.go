@@ -23,10 +23,12 @@ import (
 )
 
 const (
-	consoleLimit = 64 * mib // more than this is a flood, and the guest's fault
-	logLimit     = 64 * mib // of any other log; what comes then is left out
-	stopGrace    = time.Second
+	logLimit  = 64 * mib // of any log but the console's; what comes then is left out
+	stopGrace = time.Second
 )
+
+// consoleLimit is how much a console may say; more than this is a flood, and the guest's fault. Only tests change it.
+var consoleLimit int64 = 64 * mib
 
 // Boot starts the machine and returns when its agent has said hello. A guest that never does is an *EndError; any other
 // error is about the Machine itself. The guest ends when ctx does.

@@ -32,7 +32,7 @@ func TestVerdictOfFake(t *testing.T) {
 		{"seqgap", Fail, "lost sequence"},
 		{"oversize", Fail, "frame too large"},
 		{"halfframe", Fail, "restarted without saying that it was done"},
-		{"consoleflood", Fail, "flooded the console with more than 64 MiB"},
+		{"consoleflood", Fail, fmt.Sprintf("flooded the console with more than %d MiB", consoleLimit/mib)},
 		{"splat", Splat, "WARNING: CPU: 0 PID: 1 at kernel/audit.c:123"},
 		{"splatearly", Splat, "restarted without saying that it was done"},
 		{"splathang", Hang, "before that: WARNING: CPU: 0"},

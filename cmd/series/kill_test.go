@@ -230,7 +230,7 @@ func TestKill(t *testing.T) {
 	t.Logf("a whole run takes %v", took)
 	const workers = 4
 	points := 16
-	if need.Everything() {
+	if need.Everything(t) {
 		points = 100
 	}
 	var mu sync.Mutex

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package need is the one place where a test may skip. A test says what it needs; where that is missing the test is
-// skipped, and where SERIES_REQUIRE=1 (make test and CI set it) it fails, so that a green run has run everything.
+// skipped, and where SERIES_REQUIRE=1 it fails. SERIES_SKIPPED names a file to which a line is added for each test that was
+// skipped or looked at less: its folder and its name. make test runs those again, with the kernels at hand and nothing
+// allowed to skip, so that a green run has run everything, and once.
 package need
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -73,14 +77,40 @@ func Long(t testing.TB) {
 	}
 }
 
-// Everything tells whether everything is required (SERIES_REQUIRE=1): a test that can look at more or at less looks at all.
-func Everything() bool { return os.Getenv("SERIES_REQUIRE") == "1" }
+// Everything tells whether everything is required: a test that can look at more or at less looks at all then.
+func Everything(t testing.TB) bool {
+	t.Helper()
+	if os.Getenv("SERIES_REQUIRE") == "1" {
+		return true
+	}
+	if path := os.Getenv("SERIES_SKIPPED"); path != "" {
+		if err := note(path, t.Name()); err != nil {
+			t.Fatalf("SERIES_SKIPPED: %v", err)
+		}
+	}
+	return false
+}
 
 // Missing skips the test, or fails it where everything is required.
 func Missing(t testing.TB, what string) {
 	t.Helper()
-	if Everything() {
+	if Everything(t) {
 		t.Fatalf("required: %s", what)
 	}
 	t.Skip(what)
+}
+
+// note adds a line to the file of what was skipped. Test processes write to it side by side.
+func note(path, test string) error {
+	dir, err := os.Getwd() // go test starts a test binary in its package's folder
+	if err != nil {
+		return err
+	}
+	test, _, _ = strings.Cut(test, "/")
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s %s\n", dir, test)
+	return errors.Join(err, f.Close())
 }
