@@ -396,6 +396,7 @@ type guestOptions struct {
 	again   bool          // run even what is known
 	fresh   bool          // boot a guest for all tests of a binary, instead of restoring one for each
 	perTest time.Duration // 0: vmtest's
+	require bool          // a test that skips itself where series.toml does not say that it may is a finding
 }
 
 func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) error {
@@ -423,16 +424,18 @@ func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) erro
 		if r.Verdict.Kind == vmtest.Rig {
 			return fmt.Errorf("guest: %s (logs in %s)", r.Verdict, r.Dir)
 		}
-		s.judge(sum, c, r)
+		s.judge(sum, c, r, opts.require)
 	}
 	return nil
 }
 
 // judge adds one binary's run to a cell's sum.
-func (s *session) judge(sum *results.Tests, c *cell, r *guestRun) {
+func (s *session) judge(sum *results.Tests, c *cell, r *guestRun, require bool) {
 	unexpected := 0
+	v := r.Verdict
 	for _, t := range r.Tests {
-		if strings.ContainsRune(t.Name, '/') {
+		undue := require && t.Action == "skip" && !s.series.MaySkip(t.Name, c.patch, c.rec.Config)
+		if strings.ContainsRune(t.Name, '/') && !undue {
 			continue // told in its parent's outcome and output
 		}
 		rec := results.Test{Name: t.Name, Verdict: results.Pass, Seconds: t.Elapsed}
@@ -440,9 +443,19 @@ func (s *session) judge(sum *results.Tests, c *cell, r *guestRun) {
 		case "pass":
 			sum.Passed++
 		case "skip":
+			rec.Output = t.Output
+			if undue {
+				const why = " skipped itself, and no [[skip]] of series.toml says that it may"
+				rec.Verdict, rec.Output = results.Fail, t.Name+why+"\n"+t.Output
+				sum.Failed++
+				unexpected++
+				if v.Kind == vmtest.Pass {
+					v = vmtest.Verdict{Kind: vmtest.Fail, Reason: t.Name + why}
+				}
+				break
+			}
 			sum.Skipped++
 			rec.Skipped = true
-			rec.Output = t.Output
 		default:
 			rec.Verdict = results.Fail
 			rec.Output = strings.TrimSpace(t.Output + "\n" + t.Reason)
@@ -456,14 +469,14 @@ func (s *session) judge(sum *results.Tests, c *cell, r *guestRun) {
 		}
 		sum.Cases = append(sum.Cases, rec)
 	}
-	verdict := results.Verdict(r.Verdict.Kind)
-	if r.Verdict.Kind == vmtest.Fail && unexpected == 0 && sum.Expected > 0 && r.Status == 1 {
+	verdict := results.Verdict(v.Kind)
+	if v.Kind == vmtest.Fail && unexpected == 0 && sum.Expected > 0 && r.Status == 1 {
 		verdict = results.Pass // all that failed was known beforehand, and the binary ran to its end
 	}
 	if verdict != results.Pass && sum.Verdict == results.Pass {
 		sum.Verdict = verdict
-		s.show.note("  %s: %s", c.name, r.Verdict)
-		for _, line := range r.Verdict.Excerpt {
+		s.show.note("  %s: %s", c.name, v)
+		for _, line := range v.Excerpt {
 			s.show.note("    %s", line)
 		}
 		for _, t := range sum.Cases {

@@ -21,6 +21,7 @@ type runCmd struct {
 	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
 	Fresh   *bool         `negatable:"" help:"Boot a guest for all tests of a package; --no-fresh restores one from a snapshot for each test (default: what the series says, else --no-fresh)."`
 	Extra   bool          `help:"Also compile the files that patches touch with W=1, and sparse where it is installed, and tell what is new."`
+	Require bool          `env:"SERIES_REQUIRE" help:"A test that skips itself is a finding, but where a [[skip]] of series.toml says that it may."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags
 	junitFlag
@@ -30,7 +31,7 @@ type runCmd struct {
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
 	started := time.Now()
-	tests := guestOptions{again: c.Again, perTest: c.PerTest}
+	tests := guestOptions{again: c.Again, perTest: c.PerTest, require: c.Require}
 	bench := c.benchFlags
 	if c.Quick {
 		bench.Count, bench.Seeds = 1, 1

@@ -19,8 +19,9 @@ type testCmd struct {
 	cellFlags
 	guestFlags
 	junitFlag
-	Fresh *bool  `negatable:"" help:"Boot a guest for all tests of a package; --no-fresh restores one from a snapshot for each test (default: what the series says, else --no-fresh)."`
-	Only  string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
+	Fresh   *bool  `negatable:"" help:"Boot a guest for all tests of a package; --no-fresh restores one from a snapshot for each test (default: what the series says, else --no-fresh)."`
+	Require bool   `env:"SERIES_REQUIRE" help:"A test that skips itself is a finding, but where a [[skip]] of series.toml says that it may."`
+	Only    string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
 }
 
 func (c *testCmd) Run(ctx context.Context, a *app) error {
@@ -37,7 +38,7 @@ func (c *testCmd) Run(ctx context.Context, a *app) error {
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr
 	}
-	if _, err := s.test(ctx, cells, guestOptions{run: c.Only, again: c.Again, fresh: s.fresh(c.Fresh), perTest: c.PerTest}); err != nil {
+	if _, err := s.test(ctx, cells, guestOptions{run: c.Only, again: c.Again, fresh: s.fresh(c.Fresh), perTest: c.PerTest, require: c.Require}); err != nil {
 		return err
 	}
 	r, err := s.record(started, cells)
