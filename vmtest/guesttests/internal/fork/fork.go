@@ -41,6 +41,7 @@ type Options struct {
 	Flags   uint64 // without CLONE_VM: the child would write over the return address that its parent comes back to
 	NoSigno bool   // no SIGCHLD; who waits then needs __WALL
 	Cgroup  int    // descriptor, with CLONE_INTO_CGROUP
+	Rounds  int    // how often the child makes its calls, whose results are those of the last round; 0 means once
 }
 
 // args is struct clone_args.
@@ -75,7 +76,7 @@ func Start(o Options, calls ...Call) (*Child, error) {
 		c.Calls = unsafe.Slice((*Call)(unsafe.Pointer(&c.mem[0])), len(calls))
 		copy(c.Calls, calls)
 	}
-	pid, errno := clone(&a, c.Calls)
+	pid, errno := clone(&a, c.Calls, max(o.Rounds, 1))
 	if errno != 0 {
 		c.free()
 		return nil, errno
@@ -90,15 +91,17 @@ func Start(o Options, calls ...Call) (*Child, error) {
 //go:norace
 //go:nosplit
 //go:noinline
-func clone(a *args, calls []Call) (int, syscall.Errno) {
+func clone(a *args, calls []Call, rounds int) (int, syscall.Errno) {
 	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(a)), unsafe.Sizeof(*a), 0, 0, 0, 0)
 	if errno != 0 || pid != 0 {
 		return int(pid), errno
 	}
-	for i := range calls {
-		c := &calls[i]
-		c.Result, _, c.Errno = syscall.RawSyscall6(c.Nr, c.Args[0], c.Args[1], c.Args[2], c.Args[3], c.Args[4], c.Args[5])
-		c.Done = true
+	for range rounds {
+		for i := range calls {
+			c := &calls[i]
+			c.Result, _, c.Errno = syscall.RawSyscall6(c.Nr, c.Args[0], c.Args[1], c.Args[2], c.Args[3], c.Args[4], c.Args[5])
+			c.Done = true
+		}
 	}
 	for {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)

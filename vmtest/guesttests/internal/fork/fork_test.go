@@ -5,9 +5,11 @@
 package fork
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,5 +36,26 @@ func TestRun(t *testing.T) {
 	}
 	if _, err := Start(Options{Flags: unix.CLONE_SIGHAND}); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("flags that do not go together: %v, want %v", err, unix.EINVAL)
+	}
+}
+
+func TestRounds(t *testing.T) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for rounds, want := range map[int]uint64{0: 1, 1: 1, 7: 7} {
+		one := uint64(1)
+		if _, err := Run(Options{Rounds: rounds}, Call{Nr: unix.SYS_WRITE, Args: [6]uintptr{uintptr(fd), uintptr(unsafe.Pointer(&one)), 8}}); err != nil {
+			t.Fatal(err)
+		}
+		var b [8]byte
+		if _, err := unix.Read(fd, b[:]); err != nil {
+			t.Fatal(err)
+		}
+		if got := binary.NativeEndian.Uint64(b[:]); got != want {
+			t.Errorf("Rounds %d: the call was made %d times, want %d", rounds, got, want)
+		}
 	}
 }

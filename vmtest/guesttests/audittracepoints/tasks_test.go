@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build guest
+
+package audittracepoints
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/auditor"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
+)
+
+// A task is a child that waits until it is told to go, makes its calls and exits.
+type task struct {
+	*fork.Child
+	t    testing.TB
+	gate [2]*os.File // what it reads from, and what the test writes to
+	buf  *[8]byte
+}
+
+// startTask forks a child. It waits at the beginning of each round.
+func startTask(t testing.TB, o fork.Options, calls ...fork.Call) *task {
+	t.Helper()
+	k := &task{t: t, buf: new([8]byte)}
+	var err error
+	k.gate[0], k.gate[1], err = os.Pipe()
+	must(t, err)
+	wait := fork.Call{Nr: unix.SYS_READ, Args: [6]uintptr{k.gate[0].Fd(), pointer(&k.buf[0]), 1}}
+	k.Child, err = fork.Start(o, append([]fork.Call{wait}, calls...)...)
+	must(t, err)
+	t.Cleanup(func() {
+		k.gate[0].Close()
+		k.gate[1].Close()
+	})
+	return k
+}
+
+// goOn lets the task begin a round.
+func (k *task) goOn() {
+	k.t.Helper()
+	_, err := k.gate[1].Write([]byte{1})
+	must(k.t, err)
+}
+
+// end waits for the task, and returns its calls.
+func (k *task) end() []fork.Call {
+	k.t.Helper()
+	calls, err := k.Wait()
+	must(k.t, err)
+	return calls
+}
+
+// never begins a time in which new tasks have no audit context; the returned function ends it.
+func never(a *auditor.Auditor) func() {
+	a.Helper()
+	a.Rule(audit.Rule{List: "task", Action: "never"})
+	return a.Clear
+}
+
+// marked is a getppid with arguments that the kernel does not look at.
+func marked(n int) fork.Call {
+	return fork.Call{Nr: unix.SYS_GETPPID, Args: [6]uintptr{mark + uintptr(n), ^uintptr(n), 1<<63 | uintptr(n), uintptr(n) << 32, 5, 6}}
+}
+
+const mark = 0x5e71e5000000
