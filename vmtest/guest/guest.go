@@ -87,7 +87,7 @@ type Command struct {
 	// measured region is not disturbed.
 	Heartbeat time.Duration `json:"heartbeat,omitempty"`
 	// Collect lists absolute paths of files and folders to bring back: regular files there, or anywhere below, that
-	// the command wrote or changed.
+	// the command wrote or changed. The folder that a path is in is made where it is not there.
 	Collect []string `json:"collect,omitempty"`
 	// CollectLimit is the most that is brought back, in bytes; 0 means DefaultCollectLimit.
 	CollectLimit int64 `json:"collect_limit,omitempty"`

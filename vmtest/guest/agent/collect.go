@@ -25,10 +25,16 @@ type stamp struct {
 // stock is what there was of the files to collect before the command ran.
 type stock map[string]stamp
 
-func takeStock(paths []string) stock {
+// takeStock also makes the folders that the paths are in: on the host, where go test made the paths up, there is one.
+func takeStock(paths []string) (stock, error) {
+	for _, path := range paths {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, err
+		}
+	}
 	s := make(stock)
 	walk(paths, func(path string, st stamp, _ fs.FileInfo) { s[path] = st })
-	return s
+	return s, nil
 }
 
 // walk calls f for every regular file among paths and below those that are folders, in lexical order. Symbolic links are

@@ -77,7 +77,11 @@ func (a *agent) begin(spec guest.Command) (*command, error) {
 // run runs the command to its end and brings its files back.
 func (c *command) run() *guest.Exit {
 	exit := &guest.Exit{Status: -1}
-	before := takeStock(c.spec.Collect)
+	before, err := takeStock(c.spec.Collect)
+	if err != nil {
+		exit.Error = err.Error()
+		return exit
+	}
 	s, err := c.prepare()
 	if err != nil {
 		exit.Error = err.Error()
