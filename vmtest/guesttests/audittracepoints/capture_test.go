@@ -7,7 +7,6 @@ package audittracepoints
 import (
 	"encoding/binary"
 	"testing"
-	"unsafe"
 
 	"github.com/seriesrig/series/vmtest/guesttests/internal/perftrace"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
@@ -101,5 +100,3 @@ func rawArgs(t testing.TB, f *tracefs.Format, raw []byte) (args [4]uint64) {
 	}
 	return args
 }
-
-func pointer[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }

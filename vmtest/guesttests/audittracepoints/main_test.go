@@ -49,14 +49,14 @@ func prepare() error {
 // events are those of the series that the kernel has. A kernel without any fails the test.
 func events(t testing.TB) []string {
 	t.Helper()
-	need(t, entryEvent)
+	wants(t, entryEvent)
 	if tracefs.Exists(exitEvent) {
 		return []string{entryEvent, exitEvent}
 	}
 	return []string{entryEvent}
 }
 
-func need(t testing.TB, event string) {
+func wants(t testing.TB, event string) {
 	t.Helper()
 	if !tracefs.Exists(event) {
 		t.Fatalf("the kernel has no trace event %s", event)

@@ -7,6 +7,7 @@ package audittracepoints
 import (
 	"os"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -68,3 +69,12 @@ func marked(n int) fork.Call {
 }
 
 const mark = 0x5e71e5000000
+
+// kept are what addresses in calls are of, so that they are not freed before a child has its copy.
+var kept []any
+
+// pointer is an address for a call.
+func pointer[T any](p *T) uintptr {
+	kept = append(kept, p)
+	return uintptr(unsafe.Pointer(p))
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build guest
+
+package audittracepoints
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/elastic/go-libaudit/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/internal/need"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/auditor"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
+)
+
+// toggles is how often something comes and goes: a few hundred times, or as often as a soak wants.
+func toggles(t testing.TB) int {
+	t.Helper()
+	n := 300
+	if s := os.Getenv("SERIES_TOGGLES"); s != "" {
+		var err error
+		n, err = strconv.Atoi(s)
+		must(t, err)
+	}
+	return n
+}
+
+// What a child of a storm does: so many calls in a round, and so many rounds.
+const (
+	stormCalls  = 50
+	stormRounds = 10
+	stormTasks  = 3 // more than there are CPUs
+)
+
+// storm lets children make audited calls until they have made them all, and do run over and over meanwhile.
+func storm(t testing.TB, do func()) {
+	t.Helper()
+	var calls []fork.Call
+	for n := range stormCalls {
+		calls = append(calls, marked(n))
+	}
+	var children []*fork.Child
+	for range stormTasks {
+		c, err := fork.Start(fork.Options{Rounds: stormRounds}, calls...)
+		must(t, err)
+		children = append(children, c)
+	}
+	done := make(chan error)
+	go func() {
+		var errs []error
+		for _, c := range children {
+			_, err := c.Wait()
+			errs = append(errs, err)
+		}
+		done <- errors.Join(errs...)
+	}()
+	for {
+		select {
+		case err := <-done:
+			must(t, err)
+			return
+		default:
+			do()
+		}
+	}
+}
+
+var getppidRecords = []uint16{audit.TypeSyscall, audit.TypeProctitle, audit.TypeEOE}
+
+// whole checks that each event is that of a marked call, with all its records.
+func whole(t testing.TB, events [][]audit.Record) {
+	t.Helper()
+	for _, e := range events {
+		var types []uint16
+		for _, r := range e {
+			types = append(types, r.Type)
+		}
+		a0, err := strconv.ParseUint(e[0].Field("a0"), 16, 64)
+		if !slices.Equal(types, getppidRecords) || err != nil || a0>>16 != mark>>16 || e[0].Field("exit") != strconv.Itoa(os.Getpid()) {
+			t.Errorf("event %s is not that of a marked getppid, or has other records than it: %+v", e[0].Event(), e)
+			return
+		}
+	}
+}
+
+// Consumers come and go while tasks are in syscalls: audit has each of them, and nothing else happens.
+func TestConsumersComeAndGo(t *testing.T) {
+	names := events(t)
+	a := auditor.New(t)
+	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
+	i := instance(t)
+	n, want := 0, toggles(t)
+	begin := time.Now()
+	for n < want {
+		events := a.Events(func() {
+			storm(t, func() {
+				e := names[n%len(names)]
+				must(t, i.Enable(e, true))
+				if n%16 == 0 {
+					attach(t, e, 0, 0, 1).detach()
+				}
+				must(t, i.Enable(e, false))
+				n++
+			})
+		})
+		if len(events) != stormTasks*stormCalls*stormRounds {
+			t.Fatalf("%d events of %d calls, after %d toggles", len(events), stormTasks*stormCalls*stormRounds, n)
+		}
+		whole(t, events)
+	}
+	t.Logf("%d times on and off in %v", n, time.Since(begin).Round(time.Millisecond))
+}
+
+// Audit comes and goes, while tasks are in syscalls and a consumer comes and goes as well: no syscall gets into the records by
+// halves, and when audit is there for good it has all of them.
+func TestAuditComesAndGoes(t *testing.T) {
+	names := events(t)
+	a := auditor.New(t)
+	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
+	i := instance(t)
+	n, want := 0, toggles(t)/3
+	for n < want {
+		events := a.Events(func() {
+			storm(t, func() {
+				e := names[n%len(names)]
+				a.Enable(false)
+				must(t, i.Enable(e, n%2 == 0))
+				a.Enable(true)
+				must(t, i.Enable(e, false))
+				n++
+			})
+		})
+		whole(t, events)
+	}
+	events := a.Events(func() { storm(t, func() { time.Sleep(time.Millisecond) }) })
+	if len(events) != stormTasks*stormCalls*stormRounds {
+		t.Errorf("%d events of %d calls, now that audit stays enabled", len(events), stormTasks*stormCalls*stormRounds)
+	}
+	whole(t, events)
+}
+
+// Audit that is enabled audits, whatever fails while it gets enabled: each allocation in its turn. Where it cannot attach to the
+// entry of syscalls, to enable it is an error, and it stays disabled.
+func TestAttachFails(t *testing.T) {
+	const file = "/proc/thread-self/fail-nth"
+	if _, err := os.Stat(file); err != nil {
+		need.Missing(t, "the kernel has no fault injection: "+err.Error())
+	}
+	injectHere(t)
+	a := auditor.New(t)
+	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	set := func(n int) {
+		_, err := unix.Pwrite(int(f.Fd()), strconv.AppendInt(nil, int64(n), 10), 0)
+		must(t, err)
+	}
+	refused := 0
+	for n := 1; ; n++ {
+		a.Enable(false)
+		set(n)
+		setErr := a.SetEnabled(true, libaudit.WaitForReply)
+		var b [32]byte
+		size, err := unix.Pread(int(f.Fd()), b[:], 0)
+		must(t, err)
+		set(0)
+		enabled := a.Enabled()
+		if setErr == nil && !enabled {
+			t.Errorf("allocation %d fails: audit was enabled, and is not", n)
+		}
+		if errors.Is(setErr, unix.ENOMEM) {
+			refused++
+			if enabled {
+				t.Errorf("allocation %d fails: audit could not be enabled, and is", n)
+			}
+		}
+		if enabled {
+			if events := a.Events(func() { someCalls(t, 4) }); len(events) != 2 {
+				t.Errorf("allocation %d fails: %v; audit is enabled, and has %d events, want 2", n, setErr, len(events))
+			}
+		}
+		if b[0] == '0' || size == 0 {
+			t.Logf("%d allocations failed, and for %d of them audit was not enabled", n-1, refused)
+			break
+		}
+		if n == 1000 {
+			t.Fatal("to enable audit allocates 1000 times, and still more")
+		}
+	}
+	want := 0
+	if attached() {
+		want = 1
+	}
+	if refused < want {
+		t.Errorf("audit was refused %d times for want of memory, want at least %d", refused, want)
+	}
+	a.Enable(true)
+	i := instance(t)
+	if tracefs.Exists(entryEvent) {
+		must(t, i.Enable(entryEvent, true))
+	}
+	if events := a.Events(func() { someCalls(t, 4) }); len(events) != 2 {
+		t.Errorf("after failures audit has %d events, want 2", len(events))
+	}
+}
