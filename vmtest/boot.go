@@ -45,6 +45,9 @@ func (m Machine) Boot(ctx context.Context) (*Guest, error) {
 	if err := m.makeDir(); err != nil {
 		return nil, rig("make folder for logs", err)
 	}
+	if err := m.prepareCount(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		g, err := m.launch(ctx, nil)
 		if err != nil {

@@ -57,6 +57,9 @@ type Machine struct {
 type Icount struct {
 	Shift int    // 0 to 10
 	Seed  uint64 // of everything random that QEMU hands to the guest
+	// Count has QEMU count by function what the guest executes between its marks. It changes nothing that the guest could
+	// see. The counts are in Machine.Dir when the guest has ended, see Machine.Counts.
+	Count bool
 }
 
 // An Accel is how QEMU executes the guest's instructions.
@@ -190,6 +193,9 @@ func (m Machine) Args() ([]string, error) {
 			"-icount", fmt.Sprintf("shift=%d,sleep=off,align=off", ic.Shift),
 			"-seed", strconv.FormatUint(ic.Seed, 10),
 			"-rtc", "base=2024-01-01T00:00:00,clock=vm")
+		if ic.Count {
+			args = append(args, "-plugin", m.countOption())
+		}
 	}
 	args = append(args, "-kernel", m.Kernel)
 	if m.Initrd != "" {

@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"cmd/guest":               {"vmtest/guest/..."},
 	"cmd/series":              {"..."},
 	"vmtest/internal/...":     {"vmtest/...", "internal/..."},
+	"vmtest/counts":           {"internal/..."},
 }
 
 type pkg struct {

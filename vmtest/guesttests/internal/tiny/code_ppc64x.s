@@ -24,6 +24,7 @@ TEXT loop<>(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD param_batches(R14), R16
 
 clock:
+	WORD $0x08005e71 // a mark, see package mark
 	MOVD $1, R3   // CLOCK_MONOTONIC
 	MOVD R15, R4
 	SYSCALL $246  // clock_gettime

@@ -38,7 +38,8 @@ const (
 
 // A Loop is a program that makes children, one after the other, and waits for the end of each. It reads the monotonic
 // clock before the first batch of them and after each batch, and in the end writes these times to its standard output,
-// for Times. It exits with 1 if anything fails.
+// for Times. It exits with 1 if anything fails. Before it reads the clock it makes a mark: of batch n, from 0, mark n is where
+// it begins, and mark n+1 where it ends.
 type Loop struct {
 	Batches int    // 1 to 65536
 	Ops     int    // children in a batch, at least 1

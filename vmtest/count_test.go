@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vmtest
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seriesrig/series/vmtest/counts"
+)
+
+// counted runs the benchmark of guesttests/counting with a seed, and returns its figures by their units, and the guest's run up to
+// its last instruction: how long the program ran, to the nanosecond, and what the console said before it.
+func counted(t *testing.T, m Machine, bin string, seed uint64, count bool, ops int) (map[string]float64, string, Machine) {
+	t.Helper()
+	m.Dir, m.Icount = t.TempDir(), &Icount{Seed: seed, Count: count}
+	res, err := Test(t.Context(), m, Job{Binary: bin, Args: []string{"-test.run=^$", "-test.bench=.", fmt.Sprintf("-test.benchtime=%dx", ops)}})
+	if err != nil || res.Verdict.Kind != Pass || len(res.Benchmarks) == 0 {
+		t.Errorf("%+v, %v", res, err)
+		return nil, "", m
+	}
+	figures := map[string]float64{}
+	words := strings.Fields(res.Benchmarks[len(res.Benchmarks)-1])
+	for i := 2; i+1 < len(words); i += 2 {
+		if figures[words[i+1]], err = strconv.ParseFloat(words[i], 64); err != nil {
+			t.Errorf("%q: %v", words, err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(m.Dir, "console.log"))
+	if err != nil {
+		t.Error(err)
+	}
+	before, _, _ := strings.Cut(string(text), "Run /series/agent")
+	return figures, fmt.Sprintf("%.9f s\n%s\n%s", res.Elapsed, strings.Join(words, " "), before), m
+}
+
+func countingBinary(t *testing.T, a Arch) string {
+	return build(t, a, "counting.test", "test", "-c", "-tags", "guest", "./guesttests/counting")
+}
+
+// Guests that count instructions show the same figures alone and beside others, more of them than the host has cores: of each
+// seed the figure of the benchmark and every line of the console, with its time.
+func TestRealIcountSideBySide(t *testing.T) {
+	onReal(t, func(t *testing.T, m Machine) {
+		const guests = 3 // more than the cores of the machines that CI has
+		bin := countingBinary(t, m.Arch)
+		run := func(seed uint64) string {
+			_, run, _ := counted(t, m, bin, seed, false, 1000)
+			return run
+		}
+		var alone, beside [guests]string
+		for i := range alone {
+			alone[i] = run(uint64(i + 1))
+		}
+		var all sync.WaitGroup
+		for i := range beside {
+			all.Go(func() { beside[i] = run(uint64(i + 1)) })
+		}
+		all.Wait()
+		for i := range alone {
+			if alone[i] != beside[i] {
+				t.Errorf("seed %d (-alone +side by side)\n%s", i+1, cmp.Diff(strings.Split(alone[i], "\n"), strings.Split(beside[i], "\n")))
+			}
+		}
+		if len(slices.Compact(slices.Sorted(slices.Values(alone[:])))) == 1 {
+			t.Error("all seeds give the same run: this test cannot fail")
+		}
+	})
+}
+
+// What is counted by function is all that was executed, and where: the guest's own clock says how much, and twice the
+// operations are twice the instructions of each function on their way. That it is counted changes no figure.
+func TestRealCounts(t *testing.T) {
+	onReal(t, func(t *testing.T, m Machine) {
+		bin := countingBinary(t, m.Arch)
+		perOp := map[int]map[string]float64{}
+		for _, ops := range []int{1000, 2000} {
+			figures, _, m := counted(t, m, bin, 1, true, ops)
+			if plain, _, _ := counted(t, m, bin, 1, false, ops); plain["insns/op"] != figures["insns/op"] {
+				t.Errorf("%d operations: %v insns/op, and %v where they are counted", ops, plain["insns/op"], figures["insns/op"])
+			}
+			c, err := m.Counts()
+			if err != nil {
+				t.Fatal(err)
+			}
+			functions, err := c.Between(int(figures["first-mark"]), int(figures["last-mark"]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			clock, sum := figures["insns/op"]*float64(ops), float64(functions.Sum())
+			if len(functions) < 5 {
+				t.Errorf("%d operations: only %v", ops, functions)
+			}
+			t.Logf("%d operations: the clock says %.0f instructions, %.0f are counted", ops, clock, sum)
+			// To read the clock twice is between the marks as well.
+			if math.Abs(sum-clock) > 0.01*clock {
+				t.Errorf("%d operations: %.0f instructions are counted, and the clock says %.0f", ops, sum, clock)
+			}
+			perOp[ops] = map[string]float64{}
+			for name, n := range functions {
+				perOp[ops][name] = float64(n) / float64(ops)
+			}
+		}
+		function := map[Arch]string{AMD64: "__x64_sys_getppid", PPC64: "sys_getppid"}[m.Arch]
+		for _, name := range []string{function, counts.Program} {
+			a, b := perOp[1000][name], perOp[2000][name]
+			if a < 1 || math.Abs(a-b) > 0.05*a {
+				t.Errorf("%s has %v instructions an operation of 1000, and %v of 2000\n%v", name, a, b, perOp[1000])
+			}
+		}
+	})
+}
