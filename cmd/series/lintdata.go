@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -142,20 +143,34 @@ func (l *commitLookup) Commit(id string) (*lint.Commit, error) {
 	return c, l.ctx.Err()
 }
 
-// A lintRuns is what the records say of exactly a series' patches: the newest cell of each architecture and patch.
+// A lintRuns is what the records say of exactly a series' patches: the newest cell of each kernel.
 type lintRuns struct {
-	arches []string
-	cells  map[string]lint.Run
+	arches   []string
+	variants []string
+	cells    map[lintCell]lint.Run
 }
 
+// A lintCell is a kernel.
+type lintCell struct {
+	arch, config string
+	patch        int
+}
+
+// Prefix returns what is known of the kernels with patches 1 to n: the release configuration's, run or not, and those
+// variants that were.
 func (r *lintRuns) Prefix(n int) []lint.Run {
 	var out []lint.Run
 	for _, arch := range r.arches {
-		c, ok := r.cells[fmt.Sprint(arch, " ", n)]
+		c, ok := r.cells[lintCell{arch, patches.Release, n}]
 		if !ok {
 			c = lint.Run{Arch: arch}
 		}
 		out = append(out, c)
+		for _, variant := range r.variants {
+			if c, ok := r.cells[lintCell{arch, variant, n}]; ok {
+				out = append(out, c)
+			}
+		}
 	}
 	return out
 }
@@ -167,8 +182,13 @@ func recordedRuns(a *app, s *patches.Series) (*lintRuns, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &lintRuns{arches: s.Arches, cells: map[string]lint.Run{}}
-	newest := map[string]*results.Run{}
+	out := &lintRuns{arches: s.Arches, cells: map[lintCell]lint.Run{}}
+	tested := map[string]bool{patches.Release: len(s.Tests) > 0}
+	for _, v := range s.Variants {
+		out.variants = append(out.variants, v.Name)
+		tested[v.Name] = v.Test && len(s.Tests) > 0
+	}
+	newest := map[lintCell]*results.Run{}
 	for _, dir := range []string{filepath.Join(a.root(), "results", s.ID), filepath.Join(work, "runs", s.ID)} {
 		names, err := filepath.Glob(filepath.Join(dir, "v*.json"))
 		if err != nil {
@@ -184,11 +204,14 @@ func recordedRuns(a *app, s *patches.Series) (*lintRuns, error) {
 				continue
 			}
 			for _, c := range r.Cells {
-				key := fmt.Sprint(c.Arch, " ", c.Patch)
+				key := lintCell{c.Arch, cmp.Or(c.Config, patches.Release), c.Patch}
 				if have := newest[key]; have != nil && have.Started.After(r.Started) {
 					continue
 				}
-				if known, ok := cellRun(c, filepath.Base(name), len(s.Tests) > 0); ok {
+				if known, ok := cellRun(c, filepath.Base(name), tested[key.config]); ok {
+					if key.config != patches.Release {
+						known.Arch += " with configuration " + key.config
+					}
 					newest[key] = r
 					out.cells[key] = known
 				}

@@ -82,6 +82,19 @@ func TestRecordedRuns(t *testing.T) {
 	if d := cmp.Diff(want, outcome()); d != "" {
 		t.Errorf("recorded runs (-want +got):\n%s", d)
 	}
+	// A variant's cell says nothing of the release configuration, nor the other way round.
+	s.Variants = []patches.Variant{{Name: "debug", Test: true}, {Name: "off"}}
+	variant := func(config string, c results.Cell) results.Cell { c.Config = config; return c }
+	off := cell("ppc64", 2, results.Pass)
+	off.Tests = nil // such a variant is built only
+	save(4, "", variant("debug", cell("amd64", 1, results.Panic)), variant("debug", cell("ppc64", 1, results.Pass)), variant("off", off),
+		variant("gone", cell("amd64", 2, results.Panic)))
+	want = []string{"1 amd64 done=true pass=true ", "1 amd64 with configuration debug done=true pass=false verdict panic, 1 of 4 tests failed",
+		"1 ppc64 done=true pass=false verdict fail, 1 of 4 tests failed", "1 ppc64 with configuration debug done=true pass=true ",
+		"2 amd64 done=true pass=true ", "2 ppc64 done=false pass=false ", "2 ppc64 with configuration off done=true pass=true "}
+	if d := cmp.Diff(want, outcome()); d != "" {
+		t.Errorf("recorded runs with variants (-want +got):\n%s", d)
+	}
 	// A word of a message is enough to void them.
 	s.Patches[1].Raw = append(s.Patches[1].Raw, '\n')
 	if got := outcome(); got != nil {
