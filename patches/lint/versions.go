@@ -108,10 +108,25 @@ func resendUnmodified(p *pass, t *Thread) {
 		p.find(t.first(), t.first().Subject.Line, "a RESEND of %d patches, and the posting before had %d; what was changed is sent as v%d", len(t.Patches), len(prev.Patches), t.version()+1)
 		return
 	}
-	for i, m := range t.Patches {
-		if m.content() != prev.Patches[i].content() {
-			p.find(m, m.Subject.Line, "a RESEND whose message or diff is not that of %s; send it as v%d, and say what changed", place(prev.Patches[i]), t.version()+1)
+	if t.version() != prev.version() {
+		p.find(t.first(), t.first().Subject.Line, "a RESEND of version %d, and the posting before was version %d; sent again is what was sent last", t.version(), prev.version())
+		return
+	}
+	differs := func(m, old *Message) {
+		if m.content() != old.content() {
+			p.find(m, m.Subject.Line, "a RESEND whose message or diff is not that of %s; send it as v%d, and say what changed", place(old), t.version()+1)
 		}
+	}
+	switch {
+	case t.Cover != nil && prev.Cover != nil:
+		differs(t.Cover, prev.Cover)
+	case t.Cover != nil:
+		p.find(t.Cover, t.Cover.Subject.Line, "a RESEND with a cover letter, and the posting before had none; send it as v%d", t.version()+1)
+	case prev.Cover != nil:
+		p.find(t.first(), t.first().Subject.Line, "a RESEND without the cover letter of the posting before, %s; send the whole thread again", place(prev.Cover))
+	}
+	for i, m := range t.Patches {
+		differs(m, prev.Patches[i])
 	}
 }
 
