@@ -147,6 +147,9 @@ func TestVerdicts(t *testing.T) {
 			if passed != (tt.want == ReadOnly) {
 				t.Errorf("proofs pass: %t, want %t: %+v", passed, tt.want == ReadOnly, x.Proofs())
 			}
+			if c := x.Control(); c.Pass != (tt.want == Writable) {
+				t.Errorf("as a control of what is writable: %+v", c)
+			}
 			var b strings.Builder
 			if err := x.WriteText(&b); err != nil || !strings.Contains(b.String(), "is "+string(tt.want)) {
 				t.Errorf("WriteText: %v\n%s", err, b.String())

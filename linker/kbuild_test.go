@@ -128,6 +128,9 @@ func TestKernel(t *testing.T) {
 	if bad := failed(x.Proofs()); x.Verdict != ReadOnly || len(bad) > 0 {
 		t.Errorf("verdict %s, failed proofs %q, want read-only and none: %+v", x.Verdict, bad, x)
 	}
+	if c := x.Control(); c.Pass || !strings.Contains(c.Detail, "found read-only, want writable") {
+		t.Errorf("as a control of what is writable: %+v", c)
+	}
 	if x.InputsBytes != int64(x.Section.Size) || x.Section.Size != 6*8 {
 		t.Errorf("%d bytes of inputs, section of %d, want 48: %s", x.InputsBytes, x.Section.Size, objectsOf(x))
 	}
@@ -149,6 +152,9 @@ func TestNegativeControl(t *testing.T) {
 	bad := strings.Join(failed(x.Proofs()), ", ")
 	if want := "section .task_watchers: flags, section .task_watchers: inputs"; x.Verdict != Writable || bad != want {
 		t.Errorf("verdict %s, failed proofs %q, want writable and %q", x.Verdict, bad, want)
+	}
+	if c := x.Control(); !c.Pass || !strings.Contains(c.Detail, "writable, as it has to be: drivers/bad.o brings") {
+		t.Errorf("as a control of what is writable: %+v", c)
 	}
 	why := strings.Join(x.Why, "\n")
 	if !strings.Contains(why, "drivers/bad.o brings .task_watchers.init.5 with flags WA: an object that is not const") {

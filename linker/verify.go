@@ -55,6 +55,26 @@ func (x *Explanation) Proofs() []Proof {
 	return proofs
 }
 
+// Control is the proof that a section which is known to be writable is found to be so, with the object that did it (where the
+// inputs are known). It is what shows that Proofs of other sections of the same file could have failed.
+func (x *Explanation) Control() Proof {
+	p := Proof{Name: "section " + show(x.Section.Name) + ": control", Pass: x.Verdict == Writable,
+		Detail: fmt.Sprintf("%s, %d B", x.Section.Flags, x.Section.Size)}
+	writers := x.writers()
+	switch {
+	case !p.Pass:
+		p.Detail += "; found " + string(x.Verdict) + ", want writable: " + strings.Join(x.Why, "; ")
+	case x.InputsAbsent != "":
+		p.Detail += "; writable, as it has to be; inputs not looked at: " + x.InputsAbsent
+	case len(writers) == 0:
+		p.Pass = false
+		p.Detail += "; writable, and no input was found that made it so"
+	default:
+		p.Detail += "; writable, as it has to be: " + writers[0].String()
+	}
+	return p
+}
+
 func (x *Explanation) inputsProof(name string) (Proof, bool) {
 	if x.InputsAbsent != "" {
 		return Proof{}, false

@@ -81,10 +81,12 @@ type Expect struct {
 	Why    string `json:"why"`
 }
 
-// Section says that a kernel has a section from patch From on, and that it is read-only.
+// Section says that a kernel has a section from patch From on, and that it is read-only; or, as a control of what finds that
+// out, that it is writable.
 type Section struct {
 	Name     string   `json:"name"`
 	From     int      `json:"from"`               // 1..len(Patches)
+	Writable bool     `json:"writable,omitempty"` // it has to be found writable, and the object that makes it so
 	Module   string   `json:"module,omitempty"`   // the module that has it, by its path in kbuild's output folder; "" is vmlinux
 	Arches   []string `json:"arches,omitempty"`   // none means all of the series
 	Variants []string `json:"variants,omitempty"` // configurations, "release" or variants; none means all

@@ -73,6 +73,7 @@ type skipTOML struct {
 type sectionTOML struct {
 	Name     string   `toml:"name" need:""`
 	From     int      `toml:"from" need:""`
+	Writable bool     `toml:"writable"`
 	Module   string   `toml:"module"`
 	Arches   []string `toml:"arches"`
 	Variants []string `toml:"variants"`

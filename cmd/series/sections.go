@@ -58,6 +58,9 @@ func (s *session) prove(ctx context.Context, c *cell) error {
 			c.sections = append(c.sections, linker.Proof{Name: "section " + sec.Name + ": flags", Detail: err.Error()})
 		case err != nil:
 			return err
+		case sec.Writable:
+			c.sections = append(c.sections, x.Control())
+			c.explained = append(c.explained, x)
 		default:
 			c.sections = append(c.sections, x.Proofs()...)
 			c.explained = append(c.explained, x)
