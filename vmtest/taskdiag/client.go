@@ -58,16 +58,21 @@ func (c *Client) Close() error { return c.f.Close() }
 // wait for but others that use the file.
 func (c *Client) File() *os.File { return c.f }
 
+// SystemCalls is how many times the Client has called write(2) and read(2).
+func (c *Client) SystemCalls() int { return c.src.calls }
+
 // source reads until the context ends.
 type source struct {
-	ctx context.Context
-	f   *os.File
+	ctx   context.Context
+	f     *os.File
+	calls int
 }
 
 func (s *source) Read(p []byte) (int, error) {
 	if err := context.Cause(s.ctx); err != nil {
 		return 0, err
 	}
+	s.calls++
 	return s.f.Read(p)
 }
 
@@ -80,6 +85,7 @@ func (c *Client) ask(ctx context.Context, q Request) error {
 	c.req = q.Append(c.req[:0], c.seq)
 	c.src.ctx = ctx
 	c.r.Reset(&c.src, c.seq)
+	c.src.calls++
 	n, err := c.f.Write(c.req)
 	if err == nil && n != len(c.req) {
 		err = io.ErrShortWrite
