@@ -6,6 +6,7 @@ import (
 	"bytes"
 	_ "embed" // anchors.toml
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,7 +35,11 @@ type anchorsForm struct {
 		Fork      costForm          `toml:"fork"`
 		Kernbench map[string]series `toml:"kernbench"`
 	} `toml:"task_watchers"`
-	TaskDiag map[string]any `toml:"task_diag"`
+	TaskDiag     map[string]any `toml:"task_diag"`
+	AuditMarkers struct {
+		Source     string       `toml:"source"`
+		Prediction []Prediction `toml:"prediction"`
+	} `toml:"audit_markers"`
 }
 
 type series []float64
@@ -65,6 +70,11 @@ func parseAnchors(data []byte) (*anchorsForm, error) {
 	for name, list := range t.Kernbench {
 		if len(list) != t.Patches+1 {
 			return nil, fmt.Errorf("anchors.toml: task_watchers.kernbench.%s: %d figures for a baseline and %d patches", name, len(list), t.Patches)
+		}
+	}
+	for i, p := range f.AuditMarkers.Prediction {
+		if !slices.Contains([]string{Loss, Tie, Gain}, p.Change) || p.Series == "" || p.What == "" || len(p.Audit) == 0 {
+			return nil, fmt.Errorf("anchors.toml: audit_markers.prediction %d: change %q, want %s, %s or %s, and a series, a text and states", i+1, p.Change, Loss, Tie, Gain)
 		}
 	}
 	return &f, nil

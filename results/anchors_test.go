@@ -17,6 +17,8 @@ func TestParseAnchors(t *testing.T) {
 		"misspelt key":  {"cost_percent ", "cost_procent ", "cost_procent"},
 		"figure gone":   {"-38.12, ", "", "8 figures for 9 patches"},
 		"baseline gone": {"124.406, ", "", "kernbench.elapsed_s: 9 figures"},
+		"no change":     {`change = "tie"`, `change = "draw"`, `change "draw"`},
+		"no states":     {`audit = ["off", "seccomp"]`, `audit = []`, "states"},
 		"no toml":       {"[task_watchers]", "[task_watchers", "anchors.toml"},
 	} {
 		bad := strings.Replace(good, c[0], c[1], 1)

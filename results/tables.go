@@ -83,11 +83,12 @@ var layouts = map[string]layout{
 
 // builtin are the tables that are no benchmark's.
 var builtin = map[string]func(*Run) (*Table, error){
-	"verdicts": VerdictTable,
-	"stages":   StageTable,
-	"size":     sizeTable,
-	"symbols":  symbolTable,
-	"cost":     func(r *Run) (*Table, error) { return costTable("cost", r, "") },
+	"verdicts":    VerdictTable,
+	"stages":      StageTable,
+	"size":        sizeTable,
+	"symbols":     symbolTable,
+	"predictions": predictionTable,
+	"cost":        func(r *Run) (*Table, error) { return costTable("cost", r, "") },
 }
 
 // TableNames lists the tables that the record has, sorted.
@@ -108,11 +109,27 @@ func TableNames(r *Run) []string {
 	return slices.Compact(names)
 }
 
+// fewBenchmarks are so many that a table has a row for each patch and each of them.
+const fewBenchmarks = 4
+
+// endsFor shows a benchmark of many sub-benchmarks: what all patches together cost.
+func endsFor(key, unit string) layout {
+	return layout{
+		title:   fmt.Sprintf("%s%s: %s", strings.ToUpper(key[:1]), key[1:], unit),
+		columns: []layoutColumn{{unit: unit}},
+		ends: []layoutColumn{
+			{unit: unit, at: stock, head: "stock"},
+			{unit: unit, at: last, head: "patched"},
+			{unit: unit, at: last, show: againstStock, head: "change"},
+		},
+	}
+}
+
 // TableFor makes the table of that name from the record: "verdicts", "stages", "size", "symbols", "cost" for what each patch
-// costs, a named choice of metrics such as "wakeups", or the base name of a benchmark, in lower case or not: what each patch
-// costs where that was measured so that it can be told, kernbench's columns where it times a build, or else all of its
-// metrics. An unknown name is an
-// *UnknownTableError; a table for which the record has no figures is ErrNotMeasured.
+// costs, "functions" for where, "predictions" for what was once foretold of the series, a named choice of metrics such as "wakeups", or the base name
+// of a benchmark, in lower case or not: what each patch costs where that was measured so that it can be told, or all of them
+// together where it has many sub-benchmarks, kernbench's columns where it times a build, or else all of its metrics. An unknown
+// name is an *UnknownTableError; a table for which the record has no figures is ErrNotMeasured.
 func TableFor(name string, r *Run) (*Table, error) {
 	key := strings.ToLower(name)
 	if f, ok := builtin[key]; ok {
@@ -127,7 +144,10 @@ func TableFor(name string, r *Run) (*Table, error) {
 	if isKernbench(r, key) {
 		return kernbenchTable(key, r, key)
 	}
-	if costUnit(r, func(b Benchmark) bool { return strings.ToLower(baseName(b.Name)) == key }) != "" {
+	if unit := costUnit(r, func(b Benchmark) bool { return strings.ToLower(baseName(b.Name)) == key }); unit != "" {
+		if l := endsFor(key, unit); len(patchesOf(r)) > 1 && len(benchmarksOf(r, l, key)) > fewBenchmarks {
+			return metricTable(key, r, l, key)
+		}
 		return costTable(key, r, key)
 	}
 	return metricTable(key, r, layoutFor(key, r), key)
