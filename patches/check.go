@@ -31,8 +31,8 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 	s := &Series{
 		Dir: dir, ID: r.ID, Title: r.Title, Revision: r.Revision, Prefix: r.Prefix, Base: r.Base, Arches: r.Arches, ChangeID: r.ChangeID, Prerequisites: r.After,
 		Config: r.Config, Tests: r.Tests, Benchmarks: r.Benchmarks, Mail: Mail(r.Mail),
-		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Fresh: r.Guest.Fresh, Modules: r.Guest.Modules, Icount: r.Guest.Icount,
-			SingleThread: r.Guest.Single},
+		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Toolchain: r.Guest.Tools, Fresh: r.Guest.Fresh, Modules: r.Guest.Modules, Icount: r.Guest.Icount,
+			MultiThread: r.Guest.Multi},
 	}
 	if _, ok := d.lines["prefix"]; !ok {
 		s.Prefix = "PATCH"
@@ -197,9 +197,9 @@ func (d *document) checkGuest(s *Series) error {
 			return d.errorf("guest.memory", "guest.memory is %s, must be 16MiB to 1024GiB", d.raw.Guest.Memory)
 		}
 	}
-	for i, a := range s.Guest.SingleThread {
-		if !slices.Contains(s.Arches, a) {
-			return d.errorf(fmt.Sprintf("guest.single-thread[%d]", i), "arch %q is not one of the series' arches (%s)", shorten(a), strings.Join(s.Arches, ", "))
+	for i, p := range s.Guest.Toolchain {
+		if !slices.Contains(s.Tests, p) && !slices.Contains(s.Benchmarks, p) {
+			return d.errorf(fmt.Sprintf("guest.toolchain[%d]", i), "%q is none of the packages of tests and benchmarks", shorten(p))
 		}
 	}
 	for i, w := range s.Guest.Cmdline {

@@ -66,11 +66,14 @@ type Guest struct {
 	CPUs    int      `json:"cpus,omitempty"`
 	Memory  int64    `json:"memory,omitempty"` // bytes
 	Cmdline []string `json:"cmdline,omitempty"`
+	// Toolchain lists the packages of Tests and Benchmarks whose guests have Go's compiler, assembler and linker.
+	Toolchain []string `json:"toolchain,omitempty"`
+
 	Fresh   bool     `json:"fresh,omitempty"`   // the tests are about booting: no guest is restored from a snapshot
 	Modules bool     `json:"modules,omitempty"` // the build's modules are in the guest, below /lib/modules
 	Icount  bool     `json:"icount,omitempty"`  // benchmarks are counted in a guest of one CPU, whatever CPUs the tests have
-	// SingleThread lists the architectures whose emulated CPUs run in turn, on one thread of the host.
-	SingleThread []string `json:"single_thread,omitempty"`
+	// MultiThread has QEMU run the CPUs of guests side by side even where vmtest thinks that this is not safe.
+	MultiThread bool `json:"multi_thread,omitempty"`
 }
 
 // Expect says that a test fails on kernels before patch Mended and passes from it on. Such a failure is recorded and does

@@ -51,10 +51,11 @@ type guestTOML struct {
 	CPUs    int      `toml:"cpus"`
 	Memory  string   `toml:"memory"`
 	Cmdline []string `toml:"cmdline"`
+	Tools   []string `toml:"toolchain"`
 	Fresh   bool     `toml:"fresh"`
 	Modules bool     `toml:"modules"`
 	Icount  bool     `toml:"icount"`
-	Single  []string `toml:"single-thread"`
+	Multi   bool     `toml:"multi-thread"`
 }
 
 type expectTOML struct {

@@ -28,6 +28,7 @@ type arch struct {
 	console    string                   // console= of the kernel
 	cmdline    []string                 // what the kernel needs to be told on this machine
 	tcgCmdline func(m Machine) []string // and under TCG
+	inTurn     bool                     // under TCG, several CPUs run in turn: see Machine.MultiThread
 	firmware   []firmware               // to be tried in turn
 }
 
@@ -50,6 +51,7 @@ var arches = map[Arch]arch{
 		// Without ACPI and keyboard controller a triple fault is the way to restart, and there is none to power off.
 		cmdline:    []string{"reboot=t"},
 		tcgCmdline: microvmTCG,
+		inTurn:     true,
 	},
 	PPC64:   pseries,
 	PPC64LE: pseries,
@@ -83,6 +85,10 @@ func microvmTCG(m Machine) []string {
 	if m.CPUs == 1 {
 		// Calibrating and checking the local APIC's timer takes 200 ms of waiting; one CPU has the PIT.
 		words = append(words, "nolapic_timer")
+	} else {
+		// The kernel waits for some ticks of the PIT, by the counter: on a busy host they come too late for it, and it
+		// gives up ("IO-APIC + timer doesn't work").
+		words = append(words, "no_timer_check")
 	}
 	return words
 }

@@ -25,7 +25,7 @@ import (
 // TestEach is Test with a guest of its own for each top-level test of the binary, so that none of them sees what another
 // left behind. The machine boots once, with the binary in it; from there on each guest is restored from a snapshot, which
 // takes a fraction of a boot. As many run side by side as the host has CPUs for, each with the CPUs of the
-// Machine (with SingleThread, that is one).
+// Machine (of which some run in turn, see MultiThread).
 //
 // The guests' logs are in folders of the tests' names below the result's; its test.log and test.json have all of them, one
 // after the other. What must not be restored (ErrNoSnapshot) is run by Test. Benchmarks do not run.

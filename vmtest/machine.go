@@ -31,11 +31,11 @@ type Machine struct {
 	Cmdline []string // for the kernel, after what it is given anyway
 	Icount  *Icount  // nil means that the guest's clock is the host's
 	Accel   Accel    // "" means TCG
-	// SingleThread has TCG run the guest's CPUs in turn, on one thread of the host. An amd64 guest of several CPUs whose
-	// kernel changes its own code (tracepoints, static keys, modules) needs it where QEMU is 7.2: one CPU may then execute
-	// an int3 that another has put there and taken away again, and that is an oops that no kernel is to blame for. KVM
-	// makes nothing of it, and what has one CPU has one thread.
-	SingleThread bool
+	// MultiThread has TCG run the CPUs of an amd64 guest side by side, as it does with those of the others. Under QEMU 7.2
+	// that is not safe: a kernel changes its own code by way of an int3, and one CPU may execute the int3 that another has
+	// taken away again, which is an oops that no kernel is to blame for. So they run in turn, on one thread of the host,
+	// unless this is set. KVM makes nothing of it.
+	MultiThread bool
 	// Firmware is one of the architecture's ("vof" or "slof" on pseries). "" means each in turn: the next one when QEMU
 	// ended before the kernel had said a word.
 	Firmware string
@@ -150,9 +150,14 @@ func (m Machine) withDefaults() (Machine, arch, error) {
 	return m, a, nil
 }
 
+// inTurn tells whether the guest's CPUs share a thread of the host.
+func (m Machine) inTurn() bool {
+	return m.CPUs > 1 && m.Accel != KVM && !m.MultiThread && arches[m.Arch].inTurn
+}
+
 // hostCPUs is how many of the host's processors the guest keeps busy, at most.
 func (m Machine) hostCPUs() int {
-	if m.SingleThread && m.Accel != KVM {
+	if m.inTurn() {
 		return 1
 	}
 	return max(1, m.CPUs)
@@ -175,7 +180,7 @@ func (m Machine) Args() ([]string, error) {
 		accel, serial = "tcg,thread=single", serial+a.exact
 	case m.Accel == KVM:
 		accel, cpu = "kvm", a.kvmCPU
-	case m.SingleThread && m.CPUs > 1:
+	case m.inTurn():
 		accel = "tcg,thread=single"
 	}
 	args := []string{

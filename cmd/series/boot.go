@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
@@ -80,7 +79,7 @@ func (c *bootCmd) build(ctx context.Context, a *app, m *vmtest.Machine) error {
 		return err
 	}
 	m.Kernel, m.Cache, m.Cmdline = cells[0].build.Image, s.store.Cache, s.series.Guest.Cmdline
-	m.SingleThread = slices.Contains(s.series.Guest.SingleThread, c.Arch)
+	m.MultiThread = s.series.Guest.MultiThread
 	if m.CPUs == 0 {
 		m.CPUs = s.series.Guest.CPUs
 	}

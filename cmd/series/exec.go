@@ -21,7 +21,7 @@ type execCmd struct {
 	Folder   []string      `sep:"none" type:"existingdir" placeholder:"DIR" help:"Folder to have in the guest at the same path, beside the working folder. May be repeated."`
 	NoFolder bool          `help:"Do not bring the working folder into the guest."`
 	CPUs     int           `name:"cpus" default:"1" help:"Processors of the guest."`
-	Single   bool          `name:"single-thread" help:"Run the guest's processors in turn, on one thread: amd64 guests of several whose kernel changes its code need it with QEMU 7.2."`
+	Multi    bool          `name:"multi-thread" help:"Run the processors of an amd64 guest side by side, and not in turn: not safe with QEMU 7.2."`
 	Memory   string        `default:"512MiB" help:"Memory of the guest."`
 	Cmdline  []string      `sep:"none" placeholder:"ARG" help:"Word for the kernel's command line. May be repeated."`
 	Limit    time.Duration `help:"Whole life of the guest; default: a minute more than -test.timeout, or 11m."`
@@ -112,7 +112,7 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 		Cache:   store,
 		Log:     a.log,
 
-		SingleThread: c.Single,
+		MultiThread: c.Multi,
 	}
 	res, err := vmtest.Exec(ctx, m, job)
 	if err != nil {

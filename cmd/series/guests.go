@@ -115,7 +115,7 @@ func (s *session) machine(c *cell) vmtest.Machine {
 		Cache:   s.store.Cache,
 		Log:     s.app.log,
 
-		SingleThread: slices.Contains(s.series.Guest.SingleThread, c.arch.Name),
+		MultiThread: s.series.Guest.MultiThread,
 	}
 }
 

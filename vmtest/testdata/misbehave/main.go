@@ -28,6 +28,16 @@ func main() {
 	case "sleep":
 		signal.Ignore(syscall.SIGQUIT)
 		time.Sleep(time.Hour)
+	case "nothing":
+	case "patch-code":
+		d, err := time.ParseDuration(os.Args[2])
+		if err == nil {
+			err = patchCode(d)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	case "print":
 		n, _ := strconv.Atoi(os.Args[2])
 		line := make([]byte, 1000)
