@@ -35,8 +35,9 @@ func (e *errNoInputs) Error() string { return e.why }
 // find looks for what the file e has been linked from. An *errNoInputs says that it is not to be found.
 func (in Inputs) find(e *elfFile, kind string) (*link, error) {
 	var (
-		l   *link
-		err error
+		l      *link
+		err    error
+		linked = "vmlinux"
 	)
 	switch {
 	case len(in.Files) > 0:
@@ -46,12 +47,17 @@ func (in Inputs) find(e *elfFile, kind string) (*link, error) {
 	case kind == kindVmlinux:
 		l, err = in.vmlinux(e)
 	case kind == kindModule:
-		l, err = in.module(e)
+		l, linked, err = in.module(e)
 	default:
 		return nil, &errNoInputs{fmt.Sprintf("what %s has been linked from is not known to kbuild's output folder", e.path)}
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(in.Files) == 0 {
+		if err := l.unchanged(e.path, filepath.Join(in.Dir, linked)); err != nil {
+			return nil, err
+		}
 	}
 	if in.Script != "" {
 		if l.script, err = readScript(in.Script); err != nil {
@@ -59,6 +65,27 @@ func (in Inputs) find(e *elfFile, kind string) (*link, error) {
 		}
 	}
 	return l, nil
+}
+
+// unchanged makes sure that the objects are still those of the link: a build that was broken off leaves the linked file of the
+// build before it, and some objects of its own or none.
+func (l *link) unchanged(what, linked string) error {
+	fi, err := os.Stat(linked)
+	if err != nil {
+		return &errNoInputs{err.Error()}
+	}
+	for _, o := range l.objects {
+		oi, err := os.Stat(o.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return &errNoInputs{fmt.Sprintf("%s, which %s was linked from, is not there any more: a later build has begun", o.name, what)}
+		case err != nil:
+			return err
+		case oi.ModTime().After(fi.ModTime()):
+			return &errNoInputs{fmt.Sprintf("%s is newer than %s: it is that of a later build", o.name, what)}
+		}
+	}
+	return nil
 }
 
 func (in Inputs) files() (*link, error) {
@@ -145,17 +172,16 @@ func (in Inputs) vmlinux(e *elfFile) (*link, error) {
 }
 
 // module finds what went into a module: the objects that its .mod file lists, and what modpost made.
-func (in Inputs) module(e *elfFile) (*link, error) {
-	name, err := in.moduleName(e)
-	if err != nil {
-		return nil, err
+func (in Inputs) module(e *elfFile) (l *link, name string, err error) {
+	if name, err = in.moduleName(e); err != nil {
+		return nil, "", err
 	}
 	stem := strings.TrimSuffix(name, ".ko")
 	list, err := os.ReadFile(filepath.Join(in.Dir, stem+".mod"))
 	if err != nil {
-		return nil, &errNoInputs{err.Error()}
+		return nil, "", &errNoInputs{err.Error()}
 	}
-	l := &link{as: stem + ".o"}
+	l = &link{as: stem + ".o"}
 	for _, o := range append(strings.Fields(string(list)), stem+".mod.o", ".module-common.o") {
 		path := filepath.Join(in.Dir, o)
 		if _, err := os.Stat(path); err != nil && o == ".module-common.o" {
@@ -164,9 +190,9 @@ func (in Inputs) module(e *elfFile) (*link, error) {
 		l.objects = append(l.objects, object{name: o, path: path, size: -1})
 	}
 	if l.script, err = readScript(filepath.Join(in.Dir, "scripts/module.lds")); err != nil {
-		return nil, &errNoInputs{err.Error()}
+		return nil, "", &errNoInputs{err.Error()}
 	}
-	return l, nil
+	return l, name, nil
 }
 
 // moduleName finds the module in the folder: at the end of its path stands the folder's name for it.

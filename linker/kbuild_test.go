@@ -4,10 +4,12 @@ package linker
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seriesrig/series/internal/need"
 	"github.com/seriesrig/series/internal/run"
@@ -197,22 +199,47 @@ func TestOtherBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(more, []byte(bitcode+"..."), 0o644); err != nil {
-		t.Fatal(err)
+	old := time.Now().Add(-time.Hour) // a later build would have made them newer
+	put := func(name string, b []byte) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, b, 0o644), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	put("kernel/more.o", []byte(bitcode+"..."))
 	if x := explainKernel(t, dir, Inputs{Dir: dir}); !strings.Contains(x.InputsAbsent, "kernel/more.o: LLVM bitcode") || len(x.Inputs) > 0 {
 		t.Errorf("with bitcode inputs are absent because %q, and %d are there", x.InputsAbsent, len(x.Inputs))
 	}
-	if err := os.WriteFile(more, object, 0o644); err != nil {
+	put("kernel/more.o", object)
+	walk, err := os.ReadFile(filepath.Join(dir, "kernel/walk.o"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(filepath.Join(dir, "kernel/walk.o"), 500); err != nil {
-		t.Fatal(err)
-	}
+	put("kernel/walk.o", walk[:500])
 	if x, err := Explain(context.Background(), filepath.Join(dir, "vmlinux"), ".task_watchers", Inputs{Dir: dir}); err == nil {
 		t.Errorf("with a truncated object: verdict %s, want an error", x.Verdict)
 	} else if !strings.Contains(err.Error(), "kernel/walk.o") {
 		t.Errorf("error %v does not name the object", err)
+	}
+}
+
+// TestBrokenOff looks at a kernel whose folder a later build has begun to change.
+func TestBrokenOff(t *testing.T) {
+	dir := buildKernel(t, nil)
+	more := filepath.Join(dir, "kernel/more.o")
+	later := time.Now().Add(time.Minute)
+	if err := os.Chtimes(more, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if x := explainKernel(t, dir, Inputs{Dir: dir}); !strings.Contains(x.InputsAbsent, "kernel/more.o is newer than") || len(x.Inputs) > 0 {
+		t.Errorf("with a newer object inputs are absent because %q, and %d are there", x.InputsAbsent, len(x.Inputs))
+	}
+	if err := os.Remove(more); err != nil {
+		t.Fatal(err)
+	}
+	if x := explainKernel(t, dir, Inputs{Dir: dir}); !strings.Contains(x.InputsAbsent, "kernel/more.o, which ") || len(x.Inputs) > 0 {
+		t.Errorf("without an object inputs are absent because %q, and %d are there", x.InputsAbsent, len(x.Inputs))
 	}
 }
 
