@@ -112,6 +112,7 @@ func TestClientErrors(t *testing.T) {
 		t.Errorf("one that is there: %+v, %v", one, err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	boom := errors.New("boom")
 	kernel.Write(numbered(oneBase, 4))
 	var errs []error
