@@ -34,7 +34,9 @@ import (
 type testBinary struct {
 	pkg  string // as series.toml names it
 	path string
-	hash string // of its content
+	hash string // of its content, and of what files brings
+	// files are put into its guests, beside it.
+	files []vmtest.File
 }
 
 // testBinary builds a package's test binary, once a session. The file stays where it is from run to run, so that the go command finds
@@ -47,6 +49,9 @@ func (s *session) testBinary(ctx context.Context, arch kernel.Arch, pkg string) 
 		return b, nil
 	}
 	b, err := s.buildTestBinary(ctx, arch, pkg)
+	if err == nil && slices.Contains(s.series.Guest.Toolchain, pkg) {
+		err = s.addToolchain(ctx, arch, &b)
+	}
 	if err == nil {
 		if s.binaries == nil {
 			s.binaries = map[string]testBinary{}
@@ -88,7 +93,7 @@ func (s *session) buildTestBinary(ctx context.Context, arch kernel.Arch, pkg str
 	if errors.Is(err, fs.ErrNotExist) {
 		return testBinary{}, usage("test package %s (in %s) has no test files with the build tag guest", pkg, root)
 	}
-	return testBinary{pkg, path, hash}, err
+	return testBinary{pkg: pkg, path: path, hash: hash}, err
 }
 
 func hashFile(path string) (string, error) {
@@ -171,11 +176,13 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		if err := os.RemoveAll(m.Dir); err != nil {
 			return err
 		}
-		job.Binary = bin.path
-		if s.series.Guest.Modules {
-			if job.Files, err = moduleFiles(filepath.Dir(c.build.Image)); err != nil {
+		job.Binary, job.Files = bin.path, slices.Clone(bin.files)
+		if s.series.Guest.Modules { // they are part of the build's id
+			modules, err := filesBelow(filepath.Join(filepath.Dir(c.build.Image), "modules"), "/lib/modules")
+			if err != nil {
 				return err
 			}
+			job.Files = append(job.Files, modules...)
 		}
 		res, err := how.run(ctx, m, job)
 		if err != nil {
@@ -217,11 +224,10 @@ func (s *session) worked(c *cell, booted, unkept bool) {
 	c.worked, c.unkept = c.worked || booted, c.unkept || unkept
 }
 
-// moduleFiles are the modules of a build for a guest: below /lib/modules as they are below the build's modules, and none
-// where the build has none. They are part of the build's id.
-func moduleFiles(build string) ([]vmtest.File, error) {
+// filesBelow are the files below a folder of the host for a guest: below to as they are below dir, and none where there is no
+// such folder.
+func filesBelow(dir, to string) ([]vmtest.File, error) {
 	var files []vmtest.File
-	dir := filepath.Join(build, "modules")
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if p == dir && errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -230,7 +236,7 @@ func moduleFiles(build string) ([]vmtest.File, error) {
 			return err
 		}
 		rel, err := filepath.Rel(dir, p)
-		files = append(files, vmtest.File{Path: path.Join("/lib/modules", filepath.ToSlash(rel)), From: p})
+		files = append(files, vmtest.File{Path: path.Join(to, filepath.ToSlash(rel)), From: p})
 		return err
 	})
 	return files, err

@@ -14,9 +14,9 @@ import (
 	"github.com/seriesrig/series/vmtest"
 )
 
-func TestModuleFiles(t *testing.T) {
+func TestFilesBelow(t *testing.T) {
 	build := t.TempDir()
-	if got, err := moduleFiles(build); len(got) != 0 || err != nil {
+	if got, err := filesBelow(filepath.Join(build, "modules"), "/lib/modules"); len(got) != 0 || err != nil {
 		t.Errorf("modules of a build without: %v, %v", got, err)
 	}
 	ko := filepath.Join(build, "modules/samples/x/y.ko")
@@ -26,7 +26,7 @@ func TestModuleFiles(t *testing.T) {
 	if err := os.WriteFile(ko, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	got, err := moduleFiles(build)
+	got, err := filesBelow(filepath.Join(build, "modules"), "/lib/modules")
 	if want := []vmtest.File{{Path: "/lib/modules/samples/x/y.ko", From: ko}}; err != nil || !cmp.Equal(got, want) {
 		t.Errorf("modules of a build: %v, %v, want %v", got, err, want)
 	}
