@@ -58,6 +58,9 @@ func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	return 0
 }
 
+// left are errors of processes that have ended since, or may not be looked at.
+var left = []error{syscall.ENOENT, syscall.ESRCH, syscall.EACCES, syscall.EPERM}
+
 // all reads the files, prints them where print is not nil, and the sum to out.
 func all(ctx context.Context, file string, print, out io.Writer) error {
 	d, err := procfs.Open("/proc")
@@ -74,8 +77,8 @@ func all(ctx context.Context, file string, print, out io.Writer) error {
 		}
 		if file != "" {
 			b, err := d.Read(pid, file)
-			if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH) {
-				return true // it has ended since
+			if slices.ContainsFunc(left, func(e error) bool { return errors.Is(err, e) }) {
+				return true
 			}
 			if err != nil {
 				failed = err
