@@ -47,6 +47,15 @@ func gitLine(ctx context.Context, repo string, args ...string) (string, error) {
 	return strings.TrimSuffix(string(b), "\n"), err
 }
 
+// Resolve returns the commit's id, 40 hex digits.
+func (c Commit) Resolve(ctx context.Context) (string, error) {
+	id, err := c.resolve(ctx)
+	if err != nil {
+		return "", err
+	}
+	return id.String(), nil
+}
+
 // resolve returns the commit's id.
 func (c Commit) resolve(ctx context.Context) (plumbing.Hash, error) {
 	if strings.HasPrefix(c.Rev, "-") {

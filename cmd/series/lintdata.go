@@ -27,6 +27,9 @@ func (c *lintCmd) base(ctx context.Context, a *app, spec string) (*kernel.Source
 		}
 		return nil, nil
 	}
+	if asked {
+		return a.source(ctx, spec, "lint")
+	}
 	store, base, err := a.baseStore(spec)
 	if err != nil {
 		return nil, err
@@ -34,22 +37,8 @@ func (c *lintCmd) base(ctx context.Context, a *app, spec string) (*kernel.Source
 	if src, ok := store.AtHand(ctx, base); ok {
 		return src, nil
 	}
-	if !asked {
-		a.log.Info("the base is not at hand; --checkpatch fetches it", "base", spec)
-		return nil, ctx.Err()
-	}
-	lock, err := lockWork(ctx, store.Dir, "series lint", a.cli.NoWait, a.stderr)
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Close()
-	end := newProgress(a.stderr, a.cli.Quiet).stage("base", 1).begin(spec)
-	src, err := store.Resolve(ctx, base)
-	if err != nil {
-		return nil, err
-	}
-	end("%s", src.Version)
-	return src, nil
+	a.log.Info("the base is not at hand; --checkpatch fetches it", "base", spec)
+	return nil, ctx.Err()
 }
 
 // A lintMaintainers answers the rules' questions from MAINTAINERS of the base.

@@ -49,7 +49,7 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		}
 		return a.printJSON(map[string]any{"sent": tag})
 	}
-	plan, err := c.plan(ctx, a, s)
+	plan, source, err := c.plan(ctx, a, s)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	dir := filepath.Join(work, "runs", s.ID)
-	o := mail.Options{Series: s, AllowMissing: c.Unfilled, Previous: c.Previous, ReadBase: a.readBase(ctx, s)}
+	o := mail.Options{Series: s, AllowMissing: c.Unfilled, Previous: c.Previous, ReadBase: a.readBase(ctx, s, source)}
 	switch {
 	case c.Results != "":
 		if o.Run, err = results.Load(c.Results); err != nil {
@@ -73,6 +73,11 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		}
 		if o.Run == nil && !c.Unfilled && len(s.Cover.Tables) > 0 {
 			return usage("%s: no recorded run of exactly these patches; run `series run %s` first, name a record with --results, or leave the tables empty with --unfilled", s.ID, s.ID)
+		}
+	}
+	if o.Run == nil {
+		if o.Base, err = a.statedBase(ctx, s, source); err != nil {
+			return err
 		}
 	}
 	if c.Signoff {
@@ -88,6 +93,9 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	}
 	if err := c.prepare(ctx, a, &o); err != nil {
 		return err
+	}
+	if o.Revision > 1 && len(c.Answers) == 0 && !a.cli.Quiet {
+		fmt.Fprintf(a.stderr, "series: v%d is not for those who answered v%d, unless --answers names that thread\n", o.Revision, o.Revision-1)
 	}
 	thread, err := mail.Render(o)
 	if err != nil {

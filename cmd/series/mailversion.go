@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/seriesrig/series/patches"
 	"github.com/seriesrig/series/patches/mail"
 	"github.com/seriesrig/series/patches/mail/sent"
+	"github.com/seriesrig/series/results"
 )
 
 // versionFlags are about the version of a thread, and the ones before it.
@@ -180,15 +182,21 @@ func (f versionFlags) sentOtherwise(ctx context.Context, a *app, o *mail.Options
 	return nil
 }
 
-// readBase reads a file of the base, which is opened when the first one is asked for; a diffstat seldom asks.
-func (a *app) readBase(ctx context.Context, s *patches.Series) func(path string) ([]byte, error) {
+// readBase reads a file of the base, which is opened when the first one is asked for; a diffstat seldom asks. source is the
+// base where it is open already, or nil.
+func (a *app) readBase(ctx context.Context, s *patches.Series, source *kernel.Source) func(path string) ([]byte, error) {
 	open := sync.OnceValues(func() (patches.Source, error) {
-		store, base, err := a.baseStore(a.baseSpec(s))
+		if source != nil {
+			return source, nil
+		}
+		base, err := kernel.ParseBase(a.baseSpec(s))
 		if err != nil {
 			return nil, err
 		}
-		_, source, err := (&applyCmd{}).source(ctx, a, store, base, s)
-		return source, err
+		if base.Kind == kernel.Git && !base.Remote() { // read out of its repository, without unpacking it
+			return patches.GitSource(ctx, patches.Commit{Repo: base.Name, Rev: base.Rev}, s.Patches)
+		}
+		return a.source(ctx, a.baseSpec(s), "mail "+s.ID)
 	})
 	return func(path string) ([]byte, error) {
 		source, err := open()
@@ -201,4 +209,28 @@ func (a *app) readBase(ctx context.Context, s *patches.Series) func(path string)
 		}
 		return f.Data, nil
 	}
+}
+
+// statedBase is what a thread without a record says that it is on: a commit where the base is one, else the source with its
+// version. source is the base where it is open already, or nil.
+func (a *app) statedBase(ctx context.Context, s *patches.Series, source *kernel.Source) (results.Base, error) {
+	spec := a.baseSpec(s)
+	store, base, err := a.baseStore(spec)
+	if err != nil {
+		return results.Base{}, err
+	}
+	if source == nil {
+		source, _ = store.AtHand(ctx, base)
+	}
+	out := results.Base{Spec: spec}
+	if source != nil {
+		out = results.Base{Spec: source.Spec, Version: cmp.Or(source.Package, source.Version), Hash: source.Hash, Commit: source.Commit}
+	}
+	if base.Kind == kernel.Git && !base.Remote() {
+		// The source is known by its tree, which other commits may have, too.
+		if out.Commit, err = (patches.Commit{Repo: base.Name, Rev: base.Rev}).Resolve(ctx); err != nil {
+			return out, &coded{exitUsage, err}
+		}
+	}
+	return out, nil
 }

@@ -13,7 +13,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/patches"
+	"github.com/seriesrig/series/patches/intake"
 	"github.com/seriesrig/series/patches/lint"
 	"github.com/seriesrig/series/patches/mail"
 	"github.com/seriesrig/series/patches/maintainers"
@@ -21,29 +23,58 @@ import (
 
 // recipientFlags say who gets the thread besides those whom series.toml names.
 type recipientFlags struct {
-	Maintainers bool   `negatable:"" default:"true" help:"Send each patch to those whom the base's MAINTAINERS names for it (To: maintainers, Cc: reviewers and lists); --no-maintainers leaves it at series.toml's."`
-	Git         string `type:"existingdir" placeholder:"REPO" help:"Repository in which the authors of commits that the patches fix are looked up, who get those patches (default: that of a git base)."`
-	Stable      bool   `help:"Send a patch with a Cc: stable@vger.kernel.org trailer there, too."`
+	Maintainers bool     `negatable:"" default:"true" help:"Send each patch to those whom the base's MAINTAINERS names for it (To: maintainers, Cc: reviewers and lists); --no-maintainers leaves it at series.toml's."`
+	Git         string   `type:"existingdir" placeholder:"REPO" help:"Repository in which the authors of commits that the patches fix are looked up, who get those patches (default: that of a git base)."`
+	Stable      bool     `help:"Send a patch with a Cc: stable@vger.kernel.org trailer there, too."`
+	Answers     []string `placeholder:"MBOX,..." help:"The thread of an earlier version with the answers to it, as an archive gives it (an mbox, packed by gzip or not, or a maildir): whoever answered gets this version."`
 }
 
-// plan finds the recipients in the base, which is fetched and unpacked where it is not there yet.
-func (f recipientFlags) plan(ctx context.Context, a *app, s *patches.Series) (*maintainers.Plan, error) {
-	if !f.Maintainers {
-		return nil, nil
+// plan finds the recipients, and the base in which they were found; nil where MAINTAINERS is not asked. The base is fetched
+// and unpacked where it is not there yet.
+func (f recipientFlags) plan(ctx context.Context, a *app, s *patches.Series) (*maintainers.Plan, *kernel.Source, error) {
+	var plan *maintainers.Plan
+	var source *kernel.Source
+	if f.Maintainers {
+		var err error
+		if source, err = a.source(ctx, a.baseSpec(s), "mail "+s.ID); err != nil {
+			return nil, nil, fmt.Errorf("%w (--no-maintainers does without it)", err)
+		}
+		applied, err := patches.Apply(source, s.Patches)
+		if err != nil {
+			return nil, nil, err
+		}
+		if plan, err = f.planIn(ctx, a, s, source, applied); err != nil {
+			return nil, nil, err
+		}
 	}
-	store, base, err := a.baseStore(a.baseSpec(s))
-	if err != nil {
-		return nil, err
+	plan, err := f.answered(a, s, plan)
+	return plan, source, err
+}
+
+// answered adds those who answered earlier versions, for all messages: who has read one version wants to see what became of
+// it. Robots do not.
+func (f recipientFlags) answered(a *app, s *patches.Series, plan *maintainers.Plan) (*maintainers.Plan, error) {
+	if plan == nil && len(f.Answers) > 0 {
+		plan = &maintainers.Plan{Patches: make([][]maintainers.Recipient, len(s.Patches))}
 	}
-	source, err := store.Resolve(ctx, base)
-	if err != nil {
-		return nil, fmt.Errorf("%w (--no-maintainers does without it)", err)
+	for _, path := range f.Answers {
+		found, err := intake.Answered(path)
+		if err != nil {
+			return nil, &coded{exitUsage, err}
+		}
+		for _, who := range found {
+			if lint.Machine(lint.Person{Name: who.From.Name, Email: who.From.Address}) {
+				continue
+			}
+			for n := range s.Patches {
+				if err := plan.Add(n+1, who.From, maintainers.Answered, "answered "+who.To); err != nil {
+					fmt.Fprintf(a.stderr, "series: %s: somebody who answered is not told: %v\n", path, err)
+					break
+				}
+			}
+		}
 	}
-	applied, err := patches.Apply(source, s.Patches)
-	if err != nil {
-		return nil, err
-	}
-	return f.planIn(ctx, a, s, source, applied)
+	return plan, nil
 }
 
 // planIn finds the recipients in a tree that the series has been applied to. A tree without MAINTAINERS names nobody.

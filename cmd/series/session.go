@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -162,6 +163,29 @@ func (a *app) baseStore(spec string) (*kernel.Store, kernel.Base, error) {
 	return store, base, nil
 }
 
+// source returns a base's source: the one that is at hand, or, with the work folder taken, one that is fetched and unpacked.
+func (a *app) source(ctx context.Context, spec, verb string) (*kernel.Source, error) {
+	store, base, err := a.baseStore(spec)
+	if err != nil {
+		return nil, err
+	}
+	if src, ok := store.AtHand(ctx, base); ok {
+		return src, nil
+	}
+	lock, err := lockWork(ctx, store.Dir, "series "+verb, a.cli.NoWait, a.stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	end := newProgress(a.stderr, a.cli.Quiet).stage("base", 1).begin(spec)
+	src, err := store.Resolve(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	end("%s", src.Version)
+	return src, nil
+}
+
 // open loads a series, takes the work folder, finds the base and applies the patches in memory.
 func (a *app) open(ctx context.Context, id, verb string) (s *session, err error) {
 	series, err := a.load(id)
@@ -243,12 +267,7 @@ func (s *session) Close() {
 }
 
 // version is what the base's version is called: the package's where there is one.
-func (s *session) version() string {
-	if s.source.Package != "" {
-		return s.source.Package
-	}
-	return s.source.Version
-}
+func (s *session) version() string { return cmp.Or(s.source.Package, s.source.Version) }
 
 func (s *session) name(arch kernel.Arch, patch int) string {
 	return fmt.Sprintf("%s %d/%d", arch.Name, patch, len(s.series.Patches))

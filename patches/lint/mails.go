@@ -138,7 +138,7 @@ func (p *pass) wanted(m *Message) []Recipient {
 		}
 	}
 	for _, r := range p.Input.Previous {
-		if r.Kind == Other {
+		if r.Kind == Other && !Machine(r.From) {
 			add(Recipient{r.From, "answered to the version before"})
 		}
 	}

@@ -102,7 +102,8 @@ var (
 	generated   = regexp.MustCompile(`(?i)^\W*(generated|written|created|co-authored) (with|by|using) \W*(claude|chatgpt|gpt-?[0-9]|(github )?copilot|gemini|codex|cursor|devin|an? (llm|ai)\b)`)
 )
 
-func machine(p Person) bool {
+// Machine tells what is no person: a robot that answers mail, or a tool that writes patches.
+func Machine(p Person) bool {
 	return machineName.MatchString(p.Name) || machineMail.MatchString(p.Email)
 }
 
@@ -114,7 +115,7 @@ func assistedBy(p *pass, m *Message) {
 		switch {
 		case t.is("Assisted-by") && !assistForm.MatchString(t.Value):
 			p.find(m, t.Line, "%s: write Assisted-by: AGENT:MODEL, and behind it the special tools that it ran, such as coccinelle", quote(t.Value))
-		case t.is("Co-developed-by", "Co-authored-by", "Generated-by", "Generated-with", "Suggested-by", "Reviewed-by", "Acked-by") && machine(t.Person):
+		case t.is("Co-developed-by", "Co-authored-by", "Generated-by", "Generated-with", "Suggested-by", "Reviewed-by", "Acked-by") && Machine(t.Person):
 			if t.is("Suggested-by", "Reviewed-by", "Acked-by") && !strings.Contains(strings.ToLower(t.Person.Email), "noreply") {
 				continue // robots that find things report them; only persons write and answer
 			}
@@ -132,7 +133,7 @@ func assistedBy(p *pass, m *Message) {
 func signoffPerson(p *pass, m *Message) {
 	people := 0
 	for _, t := range m.tags("Signed-off-by") {
-		if machine(t.Person) || assistLike(t.Value) {
+		if Machine(t.Person) || assistLike(t.Value) {
 			p.find(m, t.Line, "%s is no person; a Signed-off-by is a legal statement that only a person can make", clean(t.Value))
 		} else {
 			people++

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	netmail "net/mail"
+	"net/url"
+	"path"
 	"regexp"
 	"strings"
 
@@ -85,7 +87,7 @@ func (r *renderer) baseLines() string {
 	if r.Base.Commit != "" {
 		fmt.Fprintf(&b, "base-commit: %s\n", r.Base.Commit)
 	} else {
-		fmt.Fprintf(&b, "base: %s", r.Base.Spec)
+		fmt.Fprintf(&b, "base: %s", publicSpec(r.Base.Spec))
 		if r.Base.Version != "" {
 			b.WriteString(" " + r.Base.Version)
 		}
@@ -102,6 +104,20 @@ func (r *renderer) baseLines() string {
 		fmt.Fprintf(&b, "change-id: %s\n", r.Series.ChangeID)
 	}
 	return b.String()
+}
+
+// publicSpec is the spec of a base without what is nobody's business: where a folder or a file is on this machine, and with
+// what name and password a server was asked.
+func publicSpec(spec string) string {
+	kind, rest, _ := strings.Cut(spec, ":")
+	if rest == "" || kind == "debian" {
+		return spec
+	}
+	if u, err := url.Parse(rest); err == nil && u.Scheme != "" && u.Host != "" {
+		u.User = nil
+		return kind + ":" + u.String()
+	}
+	return kind + ":" + path.Base(rest)
 }
 
 // patchBody is a patch's message without its signature.

@@ -25,11 +25,12 @@ const (
 	Keyword    Role = "keyword"    // an M or R entry of a section whose K matches what the patch says
 	InFile     Role = "in file"    // named in a device-tree binding that the patch touches
 	List       Role = "list"
-	Trailer    Role = "trailer" // named in a trailer of the patch
-	Blamed     Role = "blamed"  // wrote the commit that the patch fixes
+	Trailer    Role = "trailer"  // named in a trailer of the patch
+	Blamed     Role = "blamed"   // wrote the commit that the patch fixes
+	Answered   Role = "answered" // answered an earlier version
 )
 
-var roles = []Role{Maintainer, Reviewer, Keyword, InFile, List, Trailer, Blamed}
+var roles = []Role{Maintainer, Reviewer, Keyword, InFile, List, Trailer, Blamed, Answered}
 
 // A Recipient is an address and why it gets mail.
 type Recipient struct {
