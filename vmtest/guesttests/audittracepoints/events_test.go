@@ -179,24 +179,22 @@ func TestRefused(t *testing.T) {
 	wants(t, exitEvent)
 	auditor.New(t)
 	const nr = unix.SYS_GETPRIORITY
-	var k *task
+	k := newTask(t)
 	c := record(t, func() {
-		done := make(chan error)
+		forked := make(chan error)
 		go func() { // on a thread that ends with it, as a filter is for ever
 			runtime.LockOSThread()
-			if err := refuse(nr); err != nil {
-				done <- err
-				return
+			err := refuse(nr)
+			if err == nil {
+				err = k.fork(fork.Options{}, fork.Call{Nr: nr}, marked(0))
 			}
-			k = startTask(t, fork.Options{}, fork.Call{Nr: nr}, marked(0))
-			k.goOn()
-			calls := k.end()
-			if calls[1].Errno != unix.EPERM {
-				t.Errorf("a syscall that seccomp refuses: %v, want %v", calls[1].Errno, unix.EPERM)
-			}
-			done <- nil
+			forked <- err
 		}()
-		must(t, <-done)
+		must(t, <-forked)
+		k.goOn()
+		if calls := k.end(); calls[1].Errno != unix.EPERM {
+			t.Errorf("a syscall that seccomp refuses: %v, want %v", calls[1].Errno, unix.EPERM)
+		}
 	})
 	if n := len(slices.DeleteFunc(slices.Clone(c.Entries[k.PID]), func(e entry) bool { return e.Syscall != nr })); n != 0 {
 		t.Errorf("%d entries of a syscall that seccomp refused, want none", n)

@@ -24,17 +24,15 @@ import (
 // bytesOf is a string for the kernel, with the 0 at its end.
 func bytesOf(s string) *byte { return &append([]byte(s), 0)[0] }
 
-// manyRecords are syscalls whose events have records of many types, and leave all as it was.
+// manyRecords are syscalls whose events have records of many types, and leave all as it was. The child has to have the
+// descriptors that are open now.
 func manyRecords(t testing.TB) (calls []fork.Call, names []string) {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o755))
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
 	must(t, os.WriteFile(one, []byte("text"), 0o600))
-	// The lowest descriptor that is free is what a child gets, too.
-	free, err := unix.Dup(0)
-	must(t, err)
-	must(t, unix.Close(free))
+	free := free(t)
 	cwd := uintptr(unix.AT_FDCWD & (1<<64 - 1))
 	path, other := pointer(bytesOf(one)), pointer(bytesOf(two))
 	nowhere := &unix.RawSockaddrUnix{Family: unix.AF_UNIX}
@@ -144,13 +142,14 @@ func linesOf(lines []string, pid int) (n int) {
 func TestRecordsAreTheSame(t *testing.T) {
 	wants(t, entryEvent)
 	a := auditor.New(t)
-	calls, names := manyRecords(t)
+	k := newTask(t)
 	answer, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	must(t, err)
 	defer unix.Close(answer)
+	calls, names := manyRecords(t)
 	one := uint64(1)
 	calls = append(calls, fork.Call{Nr: unix.SYS_WRITE, Args: [6]uintptr{uintptr(answer), pointer(&one), 8}})
-	k := startTask(t, fork.Options{Rounds: len(consumers)}, calls...)
+	must(t, k.fork(fork.Options{Rounds: len(consumers)}, calls...))
 	seen := map[string]bool{}
 	for _, name := range names {
 		if !seen[name] {

@@ -24,21 +24,48 @@ type task struct {
 	buf  *[8]byte
 }
 
-// startTask forks a child. It waits at the beginning of each round.
-func startTask(t testing.TB, o fork.Options, calls ...fork.Call) *task {
+// newTask is a task that has not been forked, and whose descriptors are open.
+func newTask(t testing.TB) *task {
 	t.Helper()
 	k := &task{t: t, buf: new([8]byte)}
 	var err error
 	k.gate[0], k.gate[1], err = os.Pipe()
-	must(t, err)
-	wait := fork.Call{Nr: unix.SYS_READ, Args: [6]uintptr{k.gate[0].Fd(), pointer(&k.buf[0]), 1}}
-	k.Child, err = fork.Start(o, append([]fork.Call{wait}, calls...)...)
 	must(t, err)
 	t.Cleanup(func() {
 		k.gate[0].Close()
 		k.gate[1].Close()
 	})
 	return k
+}
+
+// fork forks the task. It waits at the beginning of each round.
+func (k *task) fork(o fork.Options, calls ...fork.Call) (err error) {
+	wait := fork.Call{Nr: unix.SYS_READ, Args: [6]uintptr{k.gate[0].Fd(), pointer(&k.buf[0]), 1}}
+	k.Child, err = fork.Start(o, append([]fork.Call{wait}, calls...)...)
+	return err
+}
+
+// startTask is both.
+func startTask(t testing.TB, o fork.Options, calls ...fork.Call) *task {
+	t.Helper()
+	k := newTask(t)
+	must(t, k.fork(o, calls...))
+	return k
+}
+
+// free is the lowest descriptor that is free, and the next one is free as well: what a child gets that opens something.
+func free(t testing.TB) int {
+	t.Helper()
+	one, err := unix.Dup(0)
+	must(t, err)
+	two, err := unix.Dup(0)
+	must(t, err)
+	must(t, unix.Close(one))
+	must(t, unix.Close(two))
+	if two != one+1 {
+		t.Fatalf("the lowest free descriptors are %d and %d, want two in a row", one, two)
+	}
+	return one
 }
 
 // goOn lets the task begin a round.

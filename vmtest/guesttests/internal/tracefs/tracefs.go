@@ -82,8 +82,13 @@ func (i *Instance) Get(event, file string) (string, error) {
 	return string(b), err
 }
 
-// Lines returns the trace, a line for each event, and how many events were overwritten before anybody could see them.
+// Lines returns the trace, a line for each event, and how many events were overwritten before anybody could see them. Nothing is
+// traced meanwhile: to read the trace takes syscalls, and a trace of those has no end.
 func (i *Instance) Lines() (lines []string, overrun int, err error) {
+	if err := i.on("0"); err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = errors.Join(err, i.on("1")) }()
 	b, err := os.ReadFile(filepath.Join(i.dir, "trace"))
 	if err != nil {
 		return nil, 0, err
@@ -113,6 +118,10 @@ func (i *Instance) Lines() (lines []string, overrun int, err error) {
 		}
 	}
 	return lines, overrun, nil
+}
+
+func (i *Instance) on(value string) error {
+	return os.WriteFile(filepath.Join(i.dir, "tracing_on"), []byte(value), 0)
 }
 
 // Clear empties the trace.
