@@ -53,9 +53,14 @@ func newSemaphore(t testing.TB) semaphore {
 			t.Errorf("remove semaphore: %v", errno)
 		}
 	})
-	if _, _, errno := unix.Syscall6(unix.SYS_SEMCTL, id, 0, setval, semValue, 0, 0); errno != 0 {
+	arg := uintptr(semValue) // union semun, by value: its int is the first half of it
+	if runtime.GOARCH == "ppc64" {
+		arg <<= 32
+	}
+	if _, _, errno := unix.Syscall6(unix.SYS_SEMCTL, id, 0, setval, arg, 0, 0); errno != 0 {
 		t.Fatalf("set semaphore: %v", errno)
 	}
+	s.is("set", semValue)
 	return s
 }
 
