@@ -55,6 +55,10 @@ bench: deps-test build ## measure the tool itself and print the figures with how
 long: deps-test build ## what takes too long for CI: killed builds, other configurations, ppc64le (about 30 min)
 	@scripts/long
 
+.PHONY: soak
+soak: deps-test build ## audit's probes come and go 10,000 times under load, on debug kernels (hours; ARGS="100 amd64")
+	@scripts/soak $(ARGS)
+
 .PHONY: mutants
 mutants: deps-test build ## break the kauditd series in known ways and see that its tests notice (about 20 min)
 	@scripts/mutants

@@ -22,10 +22,10 @@ import (
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
 )
 
-// toggles is how often something comes and goes: a few hundred times, or as often as a soak wants.
+// toggles is how often a consumer comes and goes: some hundred times, or as often as a soak wants.
 func toggles(t testing.TB) int {
 	t.Helper()
-	n := 300
+	n := 200
 	if s := os.Getenv("SERIES_TOGGLES"); s != "" {
 		var err error
 		n, err = strconv.Atoi(s)
@@ -37,7 +37,7 @@ func toggles(t testing.TB) int {
 // What a child of a storm does: so many calls in a round, and so many rounds.
 const (
 	stormCalls  = 50
-	stormRounds = 10
+	stormRounds = 5
 	stormTasks  = 3 // more than there are CPUs
 )
 
@@ -127,7 +127,7 @@ func TestAuditComesAndGoes(t *testing.T) {
 	a := auditor.New(t)
 	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
 	i := instance(t)
-	n, want := 0, toggles(t)/3
+	n, want := 0, toggles(t)/4
 	for n < want {
 		events := a.Events(func() {
 			storm(t, func() {
