@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tiny"
 )
@@ -145,11 +146,15 @@ func grown(before, now map[string]int, by int) (names []string) {
 // settled waits until no cache has grown by so much; what is freed after a grace period of RCU takes a while.
 func (s slabCount) settled(what string) {
 	s.Helper()
-	var left []string
-	eventually(s, what+" leaves nothing behind", func() bool {
-		left = grown(s.before, slabs(s), s.by)
-		return len(left) == 0
-	})
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		left := grown(s.before, slabs(s), s.by)
+		if len(left) == 0 {
+			return
+		}
+		if time.Since(start) > patience {
+			s.Fatalf("%s leave something behind, for %v: %s", what, patience, strings.Join(left, "; "))
+		}
+	}
 }
 
 // A slabCount is what was in use before something that must not leave anything.

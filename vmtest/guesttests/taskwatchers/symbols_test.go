@@ -10,6 +10,7 @@ import (
 	"github.com/seriesrig/series/internal/need"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -73,7 +74,43 @@ func pageTables(t testing.TB) []mapping {
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	return all
+	// With the hash MMU of powerpc, these only have what is in virtual memory. The kernel itself is in the hash table.
+	file = filepath.Join(dir, "kernel_hash_pagetable")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return all
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	hashed, err := parseHashTable(string(text))
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return append(all, hashed...)
+}
+
+var hashEntry = regexp.MustCompile(`^(0x[0-9a-f]+):.*\svalid\s.*\sprot:([-RWX]+)\s.*\sactual_ps: ([0-9]+)([KMG])\b`)
+
+// parseHashTable reads entries of the hash table: an address, what may be done there, and the size of the page.
+func parseHashTable(text string) (all []mapping, err error) {
+	for line := range strings.Lines(text) {
+		f := hashEntry.FindStringSubmatch(line)
+		if f == nil {
+			continue
+		}
+		from, err1 := strconv.ParseUint(f[1], 0, 64)
+		size, err2 := strconv.ParseUint(f[3], 10, 20)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		size <<= map[string]int{"K": 10, "M": 20, "G": 30}[f[4]]
+		all = append(all, mapping{from: from, to: from + size, text: strings.TrimSpace(line), writable: strings.Contains(f[2], "W")})
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no entry in it")
+	}
+	return all, nil
 }
 
 func parsePageTables(text string) (all []mapping, err error) {
@@ -109,15 +146,19 @@ func parsePageTables(text string) (all []mapping, err error) {
 
 // readOnly is an error where the page of an address is not mapped, or can be written.
 func readOnly(all []mapping, addr uint64) error {
+	found := false
 	for _, m := range all {
 		if addr >= m.from && addr-m.from < m.to-m.from {
 			if m.writable {
 				return fmt.Errorf("%#x can be written: %s", addr, m.text)
 			}
-			return nil
+			found = true
 		}
 	}
-	return fmt.Errorf("%#x is not mapped", addr)
+	if !found {
+		return fmt.Errorf("%#x is not mapped", addr)
+	}
+	return nil
 }
 
 func TestParsePageTables(t *testing.T) {
@@ -143,5 +184,24 @@ func TestParsePageTables(t *testing.T) {
 	}
 	if _, err := parsePageTables("---[ nothing ]---\n"); err == nil {
 		t.Error("page tables without a mapping are no error")
+	}
+}
+
+func TestParseHashTable(t *testing.T) {
+	all, err := parseHashTable("0xc000000000960000:\tAVPN:1d43642e0000\t  ssize: 1T    primary    valid    bolted  rpn: 96\t  prot:R---  key:0  ref  changed  base_ps: 64K\t  actual_ps: 64K\tLP enc: 1\n" +
+		"0xc000000001000000:\tAVPN:1d43642e0000\t  ssize: 1T  secondary    valid    bolted  rpn: 100\t  prot:RW--  key:0  ref  changed  base_ps: 64K\t  actual_ps: 16M\tLP enc: 8\n")
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if err := readOnly(all, 0xc00000000096ffff); err != nil {
+		t.Errorf("of what is read-only: %v", err)
+	}
+	for _, addr := range []uint64{0xc000000000970000, 0xc000000001ffffff, 0xc000000002000000} {
+		if readOnly(all, addr) == nil {
+			t.Errorf("%#x is called read-only", addr)
+		}
+	}
+	if _, err := parseHashTable("nothing\n"); err == nil {
+		t.Error("a hash table without an entry is no error")
 	}
 }
