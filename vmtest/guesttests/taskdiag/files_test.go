@@ -51,9 +51,9 @@ func hole(t *testing.T, size int) []byte {
 func TestBadPointer(t *testing.T) {
 	const room = 128 << 10
 	mem := hole(t, room)
-	crowd := crowd(t, 1000, 1)
+	crowd := crowd(t, 200, 1)
 	d := open(t)
-	r := newRequest(dumpAll, showBase, 0)
+	r := newRequest(dumpAll, showBase|showCred|showStat, 0)
 	if _, err := unixWrite(d.fd, mem[room:], requestSize); err != unix.EFAULT {
 		t.Errorf("write from bad memory: %v, want EFAULT", err)
 	}
@@ -183,7 +183,7 @@ func TestPoll(t *testing.T) {
 
 // Several readers of one answer share it: each message goes to one of them.
 func TestReadersShare(t *testing.T) {
-	main := crowd(t, 300, 1)
+	main := crowd(t, 100, 1)
 	want := sorted(procChildren(t, main))
 	d := open(t)
 	for _, size := range []int{msgSize + 4 + baseSize, 1000, 65536} {

@@ -109,7 +109,7 @@ func goneByExec(t *testing.T, d *diag) (*answer, int) {
 // goneAndBack has the pid used again by another process, which is the same but for being another.
 func goneAndBack(t *testing.T, d *diag) (*answer, int) {
 	// With few numbers, they come again soon: from RESERVED_PIDS, 300, to the one below.
-	defer setMax(t, setMax(t, 340))
+	defer setMax(t, setMax(t, 330))
 	pid := child(t, 0)
 	a := part(t, d, newRequest(dumpOne, showAll, pid), 1024)
 	kill(t, pid)

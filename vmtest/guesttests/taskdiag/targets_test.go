@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,12 +131,47 @@ func credentials() []fork.Call {
 	}
 }
 
-// targets starts processes that have something special each, and returns what by pid.
+// forever is a test whose processes and files stay, for others.
+type forever struct{ testing.TB }
+
+func (forever) Cleanup(func()) {}
+
+func (f forever) TempDir() string {
+	dir, err := os.MkdirTemp("", "taskdiag")
+	if err != nil {
+		f.Fatal(err)
+	}
+	return dir
+}
+
+var shared map[int]string
+
+// targets are processes that have something special each: what, by pid. All tests share them.
 func targets(t testing.TB) map[int]string {
 	t.Helper()
-	// The children's tracer is the thread that forks them.
+	if shared == nil {
+		shared = startTargets(forever{t})
+	}
+	return maps.Clone(shared)
+}
+
+// target is the one of them that has this.
+func target(t testing.TB, what string) int {
+	t.Helper()
+	for pid, w := range targets(t) {
+		if w == what {
+			return pid
+		}
+	}
+	t.Fatalf("no target %q", what)
+	return 0
+}
+
+func startTargets(t testing.TB) map[int]string {
+	t.Helper()
+	// The thread that forks is the tracer of a child; Go keeps it.
 	runtime.LockOSThread()
-	t.Cleanup(runtime.UnlockOSThread)
+	defer runtime.UnlockOSThread()
 	fifo, other := pin(struct{ Priority int32 }{7}), pin(struct{ Priority int32 }{})
 	mask := pin(uint64(1<<(unix.SIGUSR1-1) | 1<<39 | 1<<63))
 	ignore := pin([8]uintptr{1}) // struct sigaction with SIG_IGN
