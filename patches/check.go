@@ -18,6 +18,7 @@ var (
 	baseForm   = regexp.MustCompile(`^(debian|git|tar|dir):.`)
 	configForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*(@[1-9][0-9]{0,3})?$`)
 	memoryForm = regexp.MustCompile(`^([0-9]{1,7})(KiB|MiB|GiB)$`)
+	progsForm  = regexp.MustCompile(`^[^-@\s[:cntrl:]][^@\s[:cntrl:]]*(@[a-z0-9]+)?$`)
 	testForm   = regexp.MustCompile(`^(Test|Benchmark|Example|Fuzz)[^/\s]*(/\S+)?$`)
 	symbolForm = regexp.MustCompile(`^[A-Za-z_.$][A-Za-z0-9_.$]*$`)
 	changeForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
@@ -31,7 +32,7 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 	s := &Series{
 		Dir: dir, ID: r.ID, Title: r.Title, Revision: r.Revision, Prefix: r.Prefix, Base: r.Base, Arches: r.Arches, ChangeID: r.ChangeID, Prerequisites: r.After,
 		Config: r.Config, Tests: r.Tests, Benchmarks: r.Benchmarks, Mail: Mail(r.Mail),
-		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Toolchain: r.Guest.Tools, Fresh: r.Guest.Fresh, Modules: r.Guest.Modules, Icount: r.Guest.Icount,
+		Guest: Guest{CPUs: r.Guest.CPUs, Cmdline: r.Guest.Cmdline, Toolchain: r.Guest.Tools, Programs: r.Guest.Progs, Fresh: r.Guest.Fresh, Modules: r.Guest.Modules, Icount: r.Guest.Icount,
 			MultiThread: r.Guest.Multi},
 	}
 	if _, ok := d.lines["prefix"]; !ok {
@@ -200,6 +201,11 @@ func (d *document) checkGuest(s *Series) error {
 	for i, p := range s.Guest.Toolchain {
 		if !slices.Contains(s.Tests, p) && !slices.Contains(s.Benchmarks, p) {
 			return d.errorf(fmt.Sprintf("guest.toolchain[%d]", i), "%q is none of the packages of tests and benchmarks", shorten(p))
+		}
+	}
+	for i, p := range s.Guest.Programs {
+		if !progsForm.MatchString(p) {
+			return d.errorf(fmt.Sprintf("guest.programs[%d]", i), "%q is not the path of a Go package, nor PACKAGE@GOARCH", shorten(p))
 		}
 	}
 	for i, w := range s.Guest.Cmdline {

@@ -68,6 +68,9 @@ type Guest struct {
 	Cmdline []string `json:"cmdline,omitempty"`
 	// Toolchain lists the packages of Tests and Benchmarks whose guests have Go's compiler, assembler and linker.
 	Toolchain []string `json:"toolchain,omitempty"`
+	// Programs are Go programs, or patterns of them, that guests have in their PATH: "./cmd/x", or "./cmd/x@386" for one
+	// that is built for 386, as x-386, in guests that can run it.
+	Programs []string `json:"programs,omitempty"`
 
 	Fresh   bool     `json:"fresh,omitempty"`   // the tests are about booting: no guest is restored from a snapshot
 	Modules bool     `json:"modules,omitempty"` // the build's modules are in the guest, below /lib/modules

@@ -195,6 +195,8 @@ var bad = map[string]struct {
 	"no cpus":               {"series.toml", "cpus = 2", "cpus = 0", `series.toml:15: guest.cpus is 0, must be 1 to 512`},
 	"memory without a unit": {"series.toml", `"512MiB"`, `"512"`, `series.toml:16: guest.memory is "512", must be a size`},
 	"toolchain for nobody":  {"series.toml", "cpus = 2", `toolchain = ["./x"]`, `series.toml:15: "./x" is none of the packages of tests and benchmarks`},
+	"program with a flag":   {"series.toml", "cpus = 2", `programs = ["./x", "-toolexec=evil"]`, `series.toml:15: "-toolexec=evil" is not the path of a Go package, nor PACKAGE@GOARCH`},
+	"program for two":       {"series.toml", "cpus = 2", `programs = ["./x@386@arm"]`, `series.toml:15: "./x@386@arm" is not the path of a Go package, nor PACKAGE@GOARCH`},
 	"memory in vain":        {"series.toml", `"512MiB"`, `"512KiB"`, `series.toml:16: guest.memory is 512KiB, must be 16MiB to`},
 	"cmdline of two words":  {"series.toml", `"audit=1"`, `"audit=1 quiet"`, `series.toml:17: "audit=1 quiet" is not one word`},
 	"threads by name":       {"series.toml", "cpus = 2", `multi-thread = "amd64"`, `series.toml:15: "guest.multi-thread"`},

@@ -52,6 +52,7 @@ type guestTOML struct {
 	Memory  string   `toml:"memory"`
 	Cmdline []string `toml:"cmdline"`
 	Tools   []string `toml:"toolchain"`
+	Progs   []string `toml:"programs"`
 	Fresh   bool     `toml:"fresh"`
 	Modules bool     `toml:"modules"`
 	Icount  bool     `toml:"icount"`

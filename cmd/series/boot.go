@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,11 +30,16 @@ type bootCmd struct {
 	CPUs   int    `name:"cpus" help:"Processors (default: the series', or 1)."`
 	Memory string `default:"512MiB" help:"Memory (default: ${default})."`
 	Logs   string `placeholder:"DIR" help:"Keep the kernel's console in this folder."`
+
+	With []string `sep:"none" placeholder:"PACKAGE[@GOARCH]" help:"Build this Go program, or those of a pattern such as ./cmd/..., for the guest and have it in the guest's PATH. May be repeated."`
+
+	programs []vmtest.File
 }
 
 func (c *bootCmd) Help() string {
 	return `The shell is u-root's gosh on a terminal of its own; the kernel's messages go to a log, and dmesg shows them. Leave with
-exit or ^D.`
+exit or ^D. The programs of series.toml ([guest] programs) and those of --with are in the PATH; what is built for another GOARCH, as
+386 for amd64, has that behind its name: ps-386.`
 }
 
 func (c *bootCmd) Run(ctx context.Context, a *app) error {
@@ -59,6 +66,33 @@ func (c *bootCmd) Run(ctx context.Context, a *app) error {
 	return c.shell(ctx, a, m)
 }
 
+// buildPrograms builds what --with names, in a folder that is there until the guest is booted.
+func (c *bootCmd) buildPrograms(ctx context.Context, dir string) error {
+	arch, err := kernel.FindArch(c.Arch)
+	if err != nil {
+		return usage("--arch: %v", err)
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	for _, name := range c.With {
+		p := parseProgram(name)
+		if p.pkg == "" || strings.HasPrefix(p.pkg, "-") {
+			return usage("--with %q: want a Go package, or PACKAGE@GOARCH", name)
+		}
+		if !p.runsOn(arch) {
+			return usage("--with %s: a guest of %s does not run programs for %s", name, arch.Name, p.goarch)
+		}
+		files, err := p.build(ctx, arch, wd, dir)
+		if err != nil {
+			return err
+		}
+		c.programs = append(c.programs, files...)
+	}
+	return nil
+}
+
 // build builds the series' kernel and fills in the machine.
 func (c *bootCmd) build(ctx context.Context, a *app, m *vmtest.Machine) error {
 	s, err := a.open(ctx, c.ID, "boot")
@@ -83,7 +117,8 @@ func (c *bootCmd) build(ctx context.Context, a *app, m *vmtest.Machine) error {
 	if m.CPUs == 0 {
 		m.CPUs = s.series.Guest.CPUs
 	}
-	return nil
+	c.programs, err = s.programs(ctx, arch)
+	return err
 }
 
 // shell boots the machine and connects our terminal with the guest's.
@@ -91,6 +126,21 @@ func (c *bootCmd) shell(ctx context.Context, a *app, m vmtest.Machine) error {
 	var err error
 	if m.Initrd, err = initramfs.Image(ctx, m.Cache, string(m.Arch)); err != nil {
 		return err
+	}
+	dir, err := os.MkdirTemp("", "series-boot-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := c.buildPrograms(ctx, dir); err != nil {
+		return err
+	}
+	if len(c.programs) > 0 {
+		image := filepath.Join(dir, "initrd.cpio")
+		if err := withFiles(image, m.Initrd, c.programs); err != nil {
+			return err
+		}
+		m.Initrd = image
 	}
 	m.Limit = 24 * time.Hour
 	fmt.Fprintf(a.stderr, "series: booting %s\n", m.Kernel)

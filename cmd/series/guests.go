@@ -53,6 +53,9 @@ func (s *session) testBinary(ctx context.Context, arch kernel.Arch, pkg string) 
 		err = s.addToolchain(ctx, arch, &b)
 	}
 	if err == nil {
+		err = s.addPrograms(ctx, arch, &b)
+	}
+	if err == nil {
 		if s.binaries == nil {
 			s.binaries = map[string]testBinary{}
 		}
