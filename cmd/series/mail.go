@@ -43,7 +43,11 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		tag, err := a.recordSent(ctx, s.ID, c.Versions, path)
+		mbox, err := os.ReadFile(path)
+		if err != nil {
+			return usage("--sent: %v; it is recorded as it was written, so write it first", err)
+		}
+		tag, err := a.recordSent(ctx, s.ID, c.Versions, mbox)
 		if err != nil || !a.cli.JSON {
 			return err
 		}
@@ -101,15 +105,11 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return &coded{exitUsage, err}
 	}
-	var mbox bytes.Buffer
-	if _, err := thread.WriteTo(&mbox); err != nil {
-		return err
-	}
-	if err := c.sentOtherwise(ctx, a, &o, mbox.Bytes()); err != nil {
+	if err := c.sentOtherwise(ctx, a, &o, thread); err != nil {
 		return err
 	}
 	if c.Output == "-" {
-		_, err := a.stdout.Write(mbox.Bytes())
+		_, err := thread.WriteTo(a.stdout)
 		return err
 	}
 	path, err := c.path(a, s)
@@ -129,15 +129,20 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 // adopt makes the person who signs off the author of those patches that have none: stored patches are nobody's.
 func adopt(s *patches.Series, who netmail.Address) *patches.Series {
 	mine := *s
-	mine.Patches = slices.Clone(s.Patches)
-	for i, p := range mine.Patches {
+	mine.Patches = adoptPatches(s.Patches, who)
+	return &mine
+}
+
+func adoptPatches(ps []*patches.Patch, who netmail.Address) []*patches.Patch {
+	ps = slices.Clone(ps)
+	for i, p := range ps {
 		if p.Author.Email == mail.DefaultSender.Address {
 			q := *p
 			q.Author = patches.Person{Name: who.Name, Email: who.Address}
-			mine.Patches[i] = &q
+			ps[i] = &q
 		}
 	}
-	return &mine
+	return ps
 }
 
 // path is where the thread goes.
@@ -202,13 +207,16 @@ func (s *session) writeThread(ctx context.Context, r *results.Run, output string
 		st.abort()
 		return err
 	}
-	thread, err := mail.Render(mail.Options{Series: s.series, Run: r, Recipients: recipients, ReadBase: func(path string) ([]byte, error) {
-		f, err := s.source.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		return f.Data, nil
-	}})
+	o := mail.Options{Series: s.series, Run: r, Recipients: recipients, ReadBase: s.app.readBase(ctx, s.series, s.source)}
+	// A thread to be looked at while the series is worked on need not be fit to be sent; what sends it asks again.
+	var unfit *patches.InputError
+	if err := (versionFlags{}).prepare(ctx, s.app, &o); errors.As(err, &unfit) {
+		s.show.note("the thread is not yet one to be sent: %v", err)
+	} else if err != nil {
+		st.abort()
+		return err
+	}
+	thread, err := mail.Render(o)
 	if err != nil {
 		st.abort()
 		return &coded{exitUsage, err}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	netmail "net/mail"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,14 +60,10 @@ type sentTag struct {
 }
 
 // recordSent keeps an mbox that went out, as a version of the series id; "" leaves that to its Message-Ids.
-func (a *app) recordSent(ctx context.Context, id, versions, path string) (sentTag, error) {
+func (a *app) recordSent(ctx context.Context, id, versions string, mbox []byte) (sentTag, error) {
 	store, err := a.versions(ctx, versions)
 	if err != nil {
 		return sentTag{}, err
-	}
-	mbox, err := os.ReadFile(path)
-	if err != nil {
-		return sentTag{}, usage("--sent: %v; it is recorded as it was written, so write it first", err)
 	}
 	who := mail.DefaultSender
 	if ms, err := mail.Parse(bytes.NewReader(mbox)); err == nil {
@@ -100,9 +97,9 @@ func (f versionFlags) prepare(ctx context.Context, a *app, o *mail.Options) erro
 	if err != nil {
 		return err
 	}
-	before := slices.DeleteFunc(all, func(n int) bool { return n >= o.Revision })
-	if len(before) > 0 {
-		if err := f.checkChanges(ctx, store, o, before[len(before)-1]); err != nil {
+	earlier := slices.DeleteFunc(all, func(n int) bool { return n >= o.Revision })
+	if len(earlier) > 0 {
+		if err := f.checkChanges(ctx, store, o, earlier[len(earlier)-1]); err != nil {
 			return err
 		}
 	}
@@ -118,8 +115,19 @@ func (f versionFlags) prepare(ctx context.Context, a *app, o *mail.Options) erro
 		return &coded{exitUsage, err}
 	}
 	o.RangeDiffOf = n
-	o.RangeDiff, _, err = sent.RangeDiff(ctx, old.Patches, s.Patches)
+	before, after := sameNobody(o, old)
+	o.RangeDiff, _, err = sent.RangeDiff(ctx, before, after)
 	return err
+}
+
+// sameNobody returns the patches of a version that went out and those of the series, for a comparison. Stored patches are
+// nobody's, and whoever posts them becomes their author, which is no change of a patch.
+func sameNobody(o *mail.Options, old *sent.Version) (before, after []*patches.Patch) {
+	who := o.From
+	if who == (netmail.Address{}) {
+		who = old.Thread.Messages[0].From
+	}
+	return adoptPatches(old.Patches, who), adoptPatches(o.Series.Patches, who)
 }
 
 func (f versionFlags) checkChanges(ctx context.Context, store sent.Store, o *mail.Options, last int) error {
@@ -130,7 +138,8 @@ func (f versionFlags) checkChanges(ctx context.Context, store sent.Store, o *mai
 	if o.Previous == "" {
 		o.Previous = old.Thread.Messages[0].ID
 	}
-	_, pairs, err := sent.RangeDiff(ctx, old.Patches, o.Series.Patches)
+	before, after := sameNobody(o, old)
+	_, pairs, err := sent.RangeDiff(ctx, before, after)
 	if err != nil {
 		return err
 	}
@@ -164,7 +173,7 @@ func (f versionFlags) base(ctx context.Context, a *app, o *mail.Options) error {
 }
 
 // sentOtherwise refuses a thread whose version went out with other messages.
-func (f versionFlags) sentOtherwise(ctx context.Context, a *app, o *mail.Options, mbox []byte) error {
+func (f versionFlags) sentOtherwise(ctx context.Context, a *app, o *mail.Options, t *mail.Thread) error {
 	store, err := a.versions(ctx, f.Versions)
 	if err != nil {
 		return err
@@ -176,7 +185,7 @@ func (f versionFlags) sentOtherwise(ctx context.Context, a *app, o *mail.Options
 	if err != nil {
 		return err
 	}
-	if string(old.Mbox) != string(mbox) {
+	if !old.Same(t) {
 		return usage("%s v%d: %v", o.Series.ID, o.Revision, sent.ErrSentOtherwise)
 	}
 	return nil

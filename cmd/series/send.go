@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,11 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 
+	"github.com/seriesrig/series/patches/mail"
 	"github.com/seriesrig/series/patches/mail/send"
 )
 
@@ -25,7 +28,7 @@ type sendCmd struct {
 	DryRun        bool     `short:"n" help:"Show what would be sent to whom, and send nothing."`
 	Yes           bool     `help:"Do not ask."`
 	ToSelf        bool     `help:"Send it to yourself alone (git's user.email), with the same headers, to see how it arrives."`
-	Allow         []string `placeholder:"WHAT" enum:"no-signoff,lint,verdicts,sender" help:"Send although something is not as it should be: no-signoff, lint, verdicts or sender."`
+	Allow         []string `placeholder:"WHAT" enum:"no-signoff,lint,verdicts,sender,changes,sent" help:"Send although something is not as it should be: no-signoff, lint, verdicts, sender, changes (the change log is not that of the patches) or sent (this version went out before)."`
 	Identity      string   `placeholder:"NAME" help:"Take the settings of sendemail.NAME.* before sendemail.*, as git send-email does."`
 	AssumeSent    bool     `xor:"unknown" help:"Take messages whose answer was lost for sent."`
 	ResendUnknown bool     `xor:"unknown" help:"Send messages whose answer was lost again."`
@@ -46,6 +49,7 @@ func (c *sendCmd) Run(ctx context.Context, a *app) error {
 		o = send.FreezeOptions{Only: me}
 		kind = "to " + me
 	}
+	o.Now = time.Now()
 	messages, err := freezeFile(c.Mbox, o)
 	if err != nil {
 		return err
@@ -111,7 +115,7 @@ func (c *sendCmd) send(ctx context.Context, a *app, config *send.Config, j *send
 	}
 	if j.Count(send.Sent) == len(messages) {
 		fmt.Fprintln(a.stderr, "series: the whole thread has been sent; nothing is left to do")
-		c.keep(ctx, a)
+		c.keep(ctx, a, messages)
 		return c.report(a, config, messages, j)
 	}
 	credential := send.NewCredential(config)
@@ -141,17 +145,26 @@ func (c *sendCmd) send(ctx context.Context, a *app, config *send.Config, j *send
 	if err := s.Send(ctx, j); err != nil {
 		return sendInput(sendFinding(err))
 	}
-	c.keep(ctx, a)
+	c.keep(ctx, a, messages)
 	return c.report(a, config, messages, j)
 }
 
-// keep records a thread that is out as the version that was sent. That it cannot be recorded changes nothing about that,
-// and series mail --sent can still do it.
-func (c *sendCmd) keep(ctx context.Context, a *app) {
+// keep records a thread that is out as the version that was sent, with the messages as they went out. That it cannot be recorded
+// changes nothing about that, and series mail --sent can still do it.
+func (c *sendCmd) keep(ctx context.Context, a *app, messages []*send.Message) {
 	if c.ToSelf {
 		return
 	}
-	if _, err := a.recordSent(ctx, "", "", c.Mbox); err != nil {
+	out := &mail.Thread{}
+	for _, m := range messages {
+		out.Messages = append(out.Messages, &mail.Message{Raw: m.Raw})
+	}
+	var mbox bytes.Buffer
+	_, err := out.WriteTo(&mbox)
+	if err == nil {
+		_, err = a.recordSent(ctx, "", "", mbox.Bytes())
+	}
+	if err != nil {
 		fmt.Fprintf(a.stderr, "series: %s\n", send.Clean(err.Error()))
 	}
 }

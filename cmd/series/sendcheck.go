@@ -4,12 +4,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/seriesrig/series/patches"
 	"github.com/seriesrig/series/patches/lint"
+	"github.com/seriesrig/series/patches/mail"
 	"github.com/seriesrig/series/patches/mail/send"
+	"github.com/seriesrig/series/patches/mail/sent"
 )
 
 // A refusal is a reason not to send a thread, and what --allow calls it.
@@ -87,7 +93,49 @@ func (c *sendCmd) judged(ctx context.Context, a *app) ([]refusal, error) {
 	if verdicts.why != "" {
 		all = append(all, verdicts)
 	}
-	return all, nil
+	version, err := c.version(ctx, a, g)
+	return append(all, version...), err
+}
+
+// version is what the versions that went out say against a thread of series mail: that it went out already, or that its change
+// log is not that of its patches. A stored series has the change log, where the thread is one's.
+func (c *sendCmd) version(ctx context.Context, a *app, g *lintGroup) ([]refusal, error) {
+	f, err := os.Open(c.Mbox)
+	if err != nil {
+		return nil, &coded{exitUsage, err}
+	}
+	defer f.Close()
+	ms, err := mail.Parse(f)
+	if err != nil {
+		return nil, &coded{exitUsage, fmt.Errorf("%s: %w", c.Mbox, err)}
+	}
+	id, revision, ok := mail.SeriesOf(ms[0].ID)
+	if !ok {
+		return nil, nil
+	}
+	store, err := a.versions(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if old, err := store.Get(id, revision); err == nil {
+		why := fmt.Sprintf("%s v%d went out before, with other messages; raise the revision", id, revision)
+		if old.Same(&mail.Thread{Messages: ms}) {
+			why = fmt.Sprintf("%s v%d went out on %s, by the tag in %s", id, revision, old.When.Format(time.DateOnly), store.GitDir)
+		}
+		return []refusal{{allow: "sent", why: why}}, nil
+	} else if !errors.Is(err, sent.ErrNotSent) {
+		return nil, err
+	}
+	if g.series == nil {
+		return nil, nil
+	}
+	var unfit *patches.InputError
+	switch err := (versionFlags{Revision: revision}).prepare(ctx, a, &mail.Options{Series: g.series}); {
+	case errors.As(err, &unfit):
+		return []refusal{{allow: "changes", why: unfit.Error()}}, nil
+	default:
+		return nil, err
+	}
 }
 
 // noVerdict says why nothing is known of the kernel with exactly these patches; "" where it is known to be good.

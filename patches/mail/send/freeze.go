@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seriesrig/series/patches/mail"
 )
@@ -60,6 +61,9 @@ type FreezeOptions struct {
 	To, Cc []netmail.Address
 	// Only, where set, is the one recipient of all messages: their headers stay as they are.
 	Only string
+	// Now, where set, becomes the date of the first message, and that of each other is a second later than the one before:
+	// a thread is of the day on which it goes out, or readers find it below what is older.
+	Now time.Time
 }
 
 // Freeze reads a thread from an mbox and checks that each message can be sent as it is. Errors name the message.
@@ -71,7 +75,7 @@ func Freeze(r io.Reader, o FreezeOptions) ([]*Message, error) {
 	var out []*Message
 	seen := map[string]int{}
 	for i, p := range parsed {
-		m, err := freeze(p, o)
+		m, err := freeze(p, o, i)
 		if err == nil && seen[m.ID] > 0 {
 			err = fmt.Errorf("has the Message-Id of message %d", seen[m.ID])
 		}
@@ -85,7 +89,7 @@ func Freeze(r io.Reader, o FreezeOptions) ([]*Message, error) {
 	return out, nil
 }
 
-func freeze(p *mail.Message, o FreezeOptions) (*Message, error) {
+func freeze(p *mail.Message, o FreezeOptions, n int) (*Message, error) {
 	raw, err := addRecipients(p.Raw, "To", p.To, o.To)
 	if err != nil {
 		return nil, err
@@ -125,8 +129,34 @@ func freeze(p *mail.Message, o FreezeOptions) (*Message, error) {
 	case len(m.Rcpt) > maxRecipients:
 		return nil, fmt.Errorf("it has %d recipients, and %d are the limit", len(m.Rcpt), maxRecipients)
 	}
+	if !o.Now.IsZero() {
+		raw = redate(raw, "Date: "+o.Now.Add(time.Duration(n)*time.Second).Format("Mon, 2 Jan 2006 15:04:05 -0700"))
+		m.Raw = raw
+	}
 	m.Data, err = wire(raw)
 	return m, err
+}
+
+// dateField returns the field Date of a message, with the lines that it is folded into, and where it stands.
+func dateField(raw []byte) (field string, at int) {
+	head, _, _ := bytes.Cut(raw, []byte("\n\n"))
+	for line := range strings.Lines(string(head) + "\n") {
+		switch folded := strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t"); {
+		case field != "" && !folded:
+			return field, at
+		case field != "", len(line) > 5 && strings.EqualFold(line[:5], "date:"):
+			field += line
+		default:
+			at += len(line)
+		}
+	}
+	return field, at
+}
+
+// redate gives a message another field Date, in one line.
+func redate(raw []byte, field string) []byte {
+	old, at := dateField(raw)
+	return slices.Concat(raw[:at], []byte(strings.TrimSuffix(field, "\n")+"\n"), raw[at+len(old):])
 }
 
 // join appends those addresses that are not there yet.

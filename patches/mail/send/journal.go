@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/seriesrig/series/internal/flock"
@@ -40,6 +42,7 @@ type Journal struct {
 	Entries []Entry
 
 	messages []*Message
+	begun    bool // something of it may have gone out
 	file     *os.File
 	lock     *flock.Lock
 }
@@ -152,9 +155,10 @@ func (j *Journal) open() error {
 	if len(whole) == 0 {
 		return j.begin()
 	}
+	j.begun = bytes.Count(whole, []byte("\n")) > 1
 	err = j.read(path, whole)
-	if changed := new(ChangedError); errors.As(err, &changed) && bytes.Count(whole, []byte("\n")) == 1 {
-		// Nothing of it has been sent, so there is nothing that the thread has to be the same as.
+	if !j.begun && (err == nil || errors.As(err, new(*ChangedError))) {
+		// Nothing of it has been sent, so there is nothing that the thread, or its date, has to be the same as.
 		if _, err := j.file.Seek(0, 0); err != nil {
 			return fmt.Errorf("open journal: %w", err)
 		}
@@ -242,11 +246,31 @@ func (j *Journal) same(head journalHead) error {
 		return &ChangedError{fmt.Sprintf("the thread was begun with %d messages and has %d now", len(head.Messages), len(j.messages)) + how}
 	}
 	for i, m := range j.messages {
+		if j.begun {
+			j.keepDate(m)
+		}
 		if h := head.Messages[i]; h.ID != m.ID || h.Hash != m.Hash() {
 			return &ChangedError{fmt.Sprintf("message %d, or who gets it, is not what the thread was begun with (see %04d.eml there)", i+1, i+1) + how}
 		}
 	}
 	return nil
+}
+
+// keepDate gives a message the date that it was frozen with: what goes out today of a thread that was begun yesterday is of
+// yesterday. A file that cannot be read, or is another message's, is found by the hash.
+func (j *Journal) keepDate(m *Message) {
+	frozen, err := os.ReadFile(filepath.Join(j.Dir, fmt.Sprintf("%04d.eml", m.Number)))
+	if err != nil {
+		return
+	}
+	field, _ := dateField(frozen)
+	if _, err := netmail.ParseDate(strings.TrimSpace(strings.TrimPrefix(field, "Date:"))); err != nil {
+		return
+	}
+	raw := redate(m.Raw, field)
+	if data, err := wire(raw); err == nil {
+		m.Raw, m.Data = raw, data
+	}
 }
 
 // add writes an entry, which is on disk when add returns.

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/seriesrig/series/patches/mail/send"
 )
@@ -145,5 +148,87 @@ func TestJournalChanged(t *testing.T) {
 	}
 	if frozen, err := os.ReadFile(filepath.Join(j.Dir, "0002.eml")); err != nil || string(frozen) != string(messages[1].Raw) {
 		t.Errorf("the frozen message: %v, %q", err, frozen)
+	}
+}
+
+// A thread is of the day on which it goes out; what is left of it, of the day on which it was begun.
+func TestJournalKeepsDates(t *testing.T) {
+	dir := t.TempDir()
+	first := time.Date(2026, 11, 22, 9, 59, 58, 0, time.FixedZone("", 3600))
+	begun := freeze(t, thread(3), send.FreezeOptions{Now: first})
+	dates := func(ms []*send.Message) (out []string) {
+		for _, m := range ms {
+			_, rest, _ := strings.Cut(string(m.Data), "\r\nDate: ")
+			date, _, _ := strings.Cut(rest, "\r\n")
+			out = append(out, date)
+		}
+		return out
+	}
+	want := []string{"Sun, 22 Nov 2026 09:59:58 +0100", "Sun, 22 Nov 2026 09:59:59 +0100", "Sun, 22 Nov 2026 10:00:00 +0100"}
+	if d := cmp.Diff(want, dates(begun)); d != "" {
+		t.Errorf("dates (-want +got):\n%s", d)
+	}
+	if n := strings.Count(string(begun[0].Data), "Date:"); n != 1 {
+		t.Errorf("%d fields Date, want 1", n)
+	}
+	j, err := journal(t, dir, begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+
+	// Nothing of it went out.
+	second := freeze(t, thread(3), send.FreezeOptions{Now: first.Add(24 * time.Hour)})
+	if j, err = journal(t, dir, second); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	if got := dates(second)[0]; got != "Mon, 23 Nov 2026 09:59:58 +0100" {
+		t.Errorf("a thread of which nothing went out is of %s", got)
+	}
+	f, err := os.OpenFile(file(t, dir), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"message":1,"event":"end"}` + "\n" + `{"message":1,"event":"sent"}` + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+
+	third := freeze(t, thread(3), send.FreezeOptions{Now: first.Add(48 * time.Hour)})
+	if j, err = journal(t, dir, third); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	if d := cmp.Diff(dates(second), dates(third)); d != "" {
+		t.Errorf("dates of what goes on (-as begun +got):\n%s", d)
+	}
+	// Another text is another thread, whatever its date.
+	changed := freeze(t, strings.ReplaceAll(thread(3), "QUIT", "HELP"), send.FreezeOptions{Now: first})
+	var other *send.ChangedError
+	if _, err := journal(t, dir, changed); !errors.As(err, &other) {
+		t.Errorf("a changed thread: %v, want a ChangedError", err)
+	}
+	// So is a frozen message that somebody changed.
+	name := filepath.Join(filepath.Dir(file(t, dir)), "0002.eml")
+	frozen, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(strings.Replace(string(frozen), "09:59:59", "09:59:57", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := journal(t, dir, freeze(t, thread(3), send.FreezeOptions{Now: first})); !errors.As(err, &other) {
+		t.Errorf("a frozen message of another date: %v, want a ChangedError", err)
+	}
+}
+
+// A folded Date is one field, and what only looks like one in the text is none.
+func TestFreezeDate(t *testing.T) {
+	mbox := strings.Replace(thread(1), "Date: Sat, 21 Nov 2026", "date:\n Sat, 21\n Nov 2026", 1)
+	mbox = strings.Replace(mbox, "QUIT", "Date: in the text", 1)
+	m := freeze(t, mbox, send.FreezeOptions{Now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)})[0]
+	if text := string(m.Raw); !strings.Contains(text, "\nDate: Tue, 1 Dec 2026 00:00:00 +0000\nMessage-Id:") || strings.Contains(text, "21\n Nov") || !strings.Contains(text, "\nDate: in the text\n") {
+		t.Errorf("the date was put elsewhere:\n%s", text)
 	}
 }

@@ -92,6 +92,20 @@ func (s Store) Record(id string, mbox []byte, who netmail.Address, when time.Tim
 	return tag, nil
 }
 
+// Same tells whether a thread says what went out, in messages of the same Message-Ids. Dates and recipients that were added
+// when it was sent do not count, nor do the signatures, in which the program's version stands.
+func (v *Version) Same(t *mail.Thread) bool {
+	text := func(m *mail.Message) string {
+		if i := strings.LastIndex(m.Body, "\n-- \n"); i >= 0 {
+			return m.Body[:i]
+		}
+		return strings.TrimRight(m.Body, "\n")
+	}
+	return slices.EqualFunc(v.Thread.Messages, t.Messages, func(a, b *mail.Message) bool {
+		return a.ID == b.ID && a.Subject == b.Subject && a.From == b.From && text(a) == text(b)
+	})
+}
+
 // read takes an mbox apart.
 func read(id string, mbox []byte) (*Version, error) {
 	ms, err := mail.Parse(bytes.NewReader(mbox))
@@ -157,7 +171,7 @@ func (s Store) record(v *Version, who netmail.Address) error {
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(have.Mbox, v.Mbox) {
+		if !have.Same(v.Thread) {
 			return ErrSentOtherwise
 		}
 		return nil
