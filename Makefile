@@ -59,6 +59,10 @@ long: deps-test build ## what takes too long for CI: killed builds, other config
 soak: deps-test build ## audit's probes come and go 10,000 times under load, on debug kernels (hours; ARGS="100 amd64")
 	@scripts/soak $(ARGS)
 
+.PHONY: soak-task-diag
+soak-task-diag: deps-test build ## 10 million random requests to task_diag on its KASAN kernel; goes on where it was (ARGS="REQUESTS FILE ARCH")
+	@scripts/soak-task-diag $(ARGS)
+
 .PHONY: mutants
 mutants: deps-test build ## break the kauditd series in known ways and see that its tests notice (about 20 min)
 	@scripts/mutants

@@ -156,6 +156,7 @@ func TestRequests(t *testing.T) {
 var (
 	soakCount = flag.Int("soak.count", 4000, "random requests that TestRandomRequests makes")
 	soakSeed  = flag.Uint64("soak.seed", 1, "seed of the random requests")
+	soakRead  = flag.Int("soak.read", 1, "one in so many answers is read")
 )
 
 // Requests at random, nearly right ones most of all, read with buffers at random: each has the error that the
@@ -283,6 +284,9 @@ func (s *soak) one() error {
 		return nil
 	}
 	s.accepted++
+	if !s.unlikely(*soakRead) {
+		return nil
+	}
 	a := &answer{seq: native.Uint32(b[8:])}
 	// Whole answers now and then, as most of the time would go into them.
 	for left := s.rand.IntN(4); !a.done && (left > 0 || s.unlikely(2)); left-- {
