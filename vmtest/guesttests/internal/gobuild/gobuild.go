@@ -2,7 +2,7 @@
 
 //go:build linux
 
-// Package gobuild measures a real build in a guest: Go's compiler, assembler and linker make a program of 20 packages of the
+// Package gobuild measures a real build in a guest: Go's compiler, assembler and linker make a program of five packages of the
 // standard library, which is then run. It is the counterpart of kernbench, which compiles a kernel: many processes that live
 // for a moment, read and write files, and allocate memory.
 //
