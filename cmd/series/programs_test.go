@@ -116,7 +116,7 @@ func TestRealBootWith(t *testing.T) {
 			for with, want := range map[string]string{
 				"-x": "want a Go package", "./cmd/ps@s390x": "a guest of " + arch + " does not run programs for s390x", "./cmd/lib": "no package main",
 			} {
-				got, err := run("", "--kernel", vmlinux, "--arch", arch, "--with", with)
+				got, err := run("", "--kernel", vmlinux, "--arch", arch, "--with="+with)
 				var exit *exec.ExitError
 				if !errors.As(err, &exit) || exit.ExitCode() != exitUsage || !strings.Contains(got, want) {
 					t.Errorf("--with %s: %v, want exit %d and %q\n%s", with, err, exitUsage, want, got)
