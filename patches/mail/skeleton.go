@@ -13,7 +13,7 @@ import (
 // Skeleton returns files that the patches apply to, made of the patches alone: the lines that they show stand in their
 // places, and each line that none of them shows is one that says so. Diffs between such files are the patches' own, but
 // for the function names behind @@. So a version can be compared with another one years later, without the kernels that
-// they were for. A patch that copies a file of the base needs that file, and is an error.
+// they were for. A patch that copies a file of the base needs that file, and is an error here (package sent does without it).
 func Skeleton(ps []*patches.Patch) (patches.Map, error) {
 	c := &composer{files: make(map[string]*track), gone: make(map[string]*track)}
 	atEnd, moved := map[string]bool{}, map[string]bool{}

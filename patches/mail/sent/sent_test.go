@@ -278,3 +278,51 @@ func hunks(diff string) []string {
 	}
 	return out
 }
+
+// What git format-patch -C writes is compared, too.
+func TestRangeDiffOfCopies(t *testing.T) {
+	need.Tool(t, "git")
+	series := func(from, text string) []*patches.Patch {
+		t.Helper()
+		ps := trial(t).Patches
+		raw := string(patch(t, 2, "a/h.c", 100, text, "Copy it.\n").Raw)
+		raw = strings.Replace(raw, "diff --git a/a/h.c b/a/h.c\nindex", "diff --git a/"+from+" b/a/h.c\nsimilarity index 90%\ncopy from "+from+"\ncopy to a/h.c\nindex", 1)
+		raw = strings.Replace(raw, "--- a/a/h.c\n", "--- a/"+from+"\n", 1)
+		p, err := patches.ParsePatch("0002-x.patch", []byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !p.Diff[0].IsCopy {
+			t.Fatal("the patch copies nothing")
+		}
+		ps[1] = p
+		return append(ps, patch(t, 4, "a/h.c", 300, "four", "And change the copy.\n"))
+	}
+	before := series("a/f.c", "two")
+	for name, c := range map[string]struct {
+		after  []*patches.Patch
+		status string
+		show   string
+	}{
+		"the same":       {series("a/f.c", "two"), "====", ""},
+		"another line":   {series("a/f.c", "deux"), "=!==", "-+deux|++deux"},
+		"another source": {series("g.c", "two"), "=!==", "[copies g.c to a/h.c]"},
+	} {
+		text, pairs, err := RangeDiff(t.Context(), before, c.after)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := ""
+		for _, p := range pairs {
+			got += string(p.Status)
+		}
+		shown := c.show == ""
+		for _, s := range strings.Split(c.show, "|") {
+			shown = shown || strings.Contains(text, s)
+		}
+		if got != c.status || !shown {
+			t.Errorf("%s: range-diff says %s, want %s with %q:\n%s", name, got, c.status, c.show, text)
+		}
+	}
+}

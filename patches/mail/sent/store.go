@@ -178,7 +178,7 @@ func (s Store) record(v *Version, who netmail.Address) error {
 	}
 	w := &writer{st: st}
 	var parents []plumbing.Hash
-	// A copy cannot be made of the patches alone; the messages are kept all the same.
+	// Patches that do not follow from each other make no commits; the messages are kept all the same.
 	if _, ids, err := w.commits(v.Patches); err == nil {
 		parents = []plumbing.Hash{ids[len(ids)-1]}
 	}

@@ -85,8 +85,29 @@ func sortName(e object.TreeEntry) string {
 	return e.Name
 }
 
+// withoutCopies returns patches in which a copied file is one that was there before, as nothing but the patch shows what is in
+// it. What was copied is told instead, for each patch.
+func withoutCopies(ps []*patches.Patch) (out []*patches.Patch, told []string) {
+	out, told = slices.Clone(ps), make([]string, len(ps))
+	for i, p := range ps {
+		q := *p
+		q.Diff = slices.Clone(p.Diff)
+		for k, f := range p.Diff {
+			if f.IsCopy {
+				told[i] += fmt.Sprintf("\n[copies %s to %s]\n", f.OldName, f.NewName)
+				g := *f
+				g.IsCopy, g.OldName, g.Score = false, f.NewName, 0
+				q.Diff[k] = &g
+				out[i] = &q
+			}
+		}
+	}
+	return out, told
+}
+
 // commits writes the patches as commits on a base that is made of them. The same patches make the same commits.
 func (w *writer) commits(ps []*patches.Patch) (base plumbing.Hash, ids []plumbing.Hash, err error) {
+	ps, copies := withoutCopies(ps)
 	files, err := mail.Skeleton(ps)
 	if err != nil {
 		return base, nil, err
@@ -116,7 +137,7 @@ func (w *writer) commits(ps []*patches.Patch) (base plumbing.Hash, ids []plumbin
 			return base, nil, err
 		}
 		c := object.Commit{Author: object.Signature{Name: p.Author.Name, Email: p.Author.Email, When: p.Date}, Committer: nobody,
-			Message: mail.CommitMessage(p), TreeHash: tree, ParentHashes: []plumbing.Hash{parent}}
+			Message: mail.CommitMessage(p) + copies[i], TreeHash: tree, ParentHashes: []plumbing.Hash{parent}}
 		if parent, err = w.put(plumbing.CommitObject, c.Encode); err != nil {
 			return base, nil, fmt.Errorf("commit of patch %d: %w", i+1, err)
 		}
