@@ -125,7 +125,7 @@ func (b *Benchmark) check() error {
 			return fmt.Errorf("value %v", v)
 		}
 	}
-	return nil
+	return checkFunctions(b.Functions, b.Values)
 }
 
 func (v Verdict) valid() bool {

@@ -145,11 +145,15 @@ func (c *Cell) clock() string {
 	return "the host's"
 }
 
-// options is QEMU's command line without the program's path and the seed, which is compared by itself.
+// unseen are options of QEMU, each with a value, that are not compared.
+var unseen = []string{"-seed", "-plugin"}
+
+// options is QEMU's command line without the program's path, the seed, which is compared by itself, and the plugin that counts
+// by function, which changes nothing that a guest could see.
 func (q *QEMU) options() string {
 	var out []string
 	for i, arg := range q.Command {
-		if i == 0 || arg == "-seed" || q.Command[i-1] == "-seed" {
+		if i == 0 || slices.Contains(unseen, arg) || slices.Contains(unseen, q.Command[i-1]) {
 			continue
 		}
 		out = append(out, arg)

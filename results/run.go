@@ -159,6 +159,8 @@ type Benchmark struct {
 	DeltaErr *float64  `json:"delta_err"` // half the width of Delta's interval; nil where there is none
 
 	DeltaMethod Method `json:"delta_method,omitempty"` // how Delta was made
+
+	Functions []Function `json:"functions,omitempty"` // where it is executed; nil where that was not counted
 }
 
 // A Stage is a part of the run and the time it took.

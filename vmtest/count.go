@@ -4,6 +4,7 @@ package vmtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,4 +77,15 @@ func (m Machine) Counts() (*counts.Counts, error) {
 	}
 	defer f.Close()
 	return counts.Read(f, functions)
+}
+
+// RemoveCounts removes what QEMU has counted, and what it needed to count, from Dir.
+func (m Machine) RemoveCounts() error {
+	var errs []error
+	for _, name := range []string{countPlugin, countPieces, countOutput} {
+		if err := os.Remove(filepath.Join(m.Dir, name)); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

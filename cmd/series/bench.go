@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/seriesrig/series/results"
@@ -19,6 +20,7 @@ type benchFlags struct {
 	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
 	Control   bool   `help:"Measure the base with everything moved to other addresses, too: what that shows, a patch may show that does nothing."`
 	Boots     int    `placeholder:"N" help:"In wall mode: boot each kernel N times, in turns, with the first kernel once more in each turn as a control; at least 10. Without it nothing is said about costs in time."`
+	Functions bool   `help:"In icount mode, also count by kernel function, so that the cost of a patch has a place; takes two to three times as long."`
 	Benchtime string `default:"200x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
 }
 
@@ -32,7 +34,7 @@ func (f *benchFlags) options(g guestOptions) (measureOptions, error) {
 	if f.Boots != 0 && (f.Boots < results.MinRounds || f.Boots > 1000) {
 		return measureOptions{}, usage("--boots %d: want %d to 1000, or none: from fewer nothing can be concluded", f.Boots, results.MinRounds)
 	}
-	return measureOptions{guestOptions: g, mode: f.Mode, seeds: f.Seeds, count: f.Count, boots: f.Boots, benchtime: f.Benchtime}, nil
+	return measureOptions{guestOptions: g, mode: f.Mode, seeds: f.Seeds, count: f.Count, boots: f.Boots, benchtime: f.Benchtime, functions: f.Functions}, nil
 }
 
 // benchCmd runs the series' benchmarks.
@@ -150,6 +152,9 @@ func (s *session) benchmarkTables(r *results.Run) []string {
 	}
 	if len(names) == 0 {
 		names = append(names, "cost")
+	}
+	if !slices.Contains(names, "functions") {
+		names = append(names, "functions") // finish passes over it where nothing was counted
 	}
 	return names
 }

@@ -163,7 +163,7 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		}
 	}
 	jobID := fmt.Sprintf("%q %q %q %v %v", job.Args, job.Env, job.Dir, job.PerTest, m.Limit)
-	key := cache.KeyOf("guest run 1", how.name, c.build.ID, bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID)
+	key := cache.KeyOf("guest run 1", how.name, c.build.ID, bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID+countKey(m))
 	if again && !s.journal.ran(key) { // nor twice, where a run goes on
 		if err := s.store.Cache.Remove("guestrun", key); err != nil {
 			return nil, err
@@ -189,6 +189,9 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		}
 		res, err := how.run(ctx, m, job)
 		if err != nil {
+			return err
+		}
+		if err := reduceCounts(m, res); err != nil {
 			return err
 		}
 		fresh = &guestRun{TestResult: res, QEMU: results.QEMU{

@@ -100,13 +100,13 @@ func (s *session) measureRound(ctx context.Context, c *cell, opts measureOptions
 		if c.control {
 			job.Env = append(job.Env, "SERIES_CONTROL=1")
 		}
-		bs, qemu, err := s.boot(ctx, c, s.machine(c), job, bin, opts.again)
+		b, err := s.boot(ctx, c, s.machine(c), job, bin, opts)
 		if err != nil {
 			return err
 		}
-		c.rec.QEMU = qemu
-		results.SetBoot(bs, round)
-		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
+		c.rec.QEMU = b.qemu
+		results.SetBoot(b.bs, round)
+		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, b.bs)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type measureOptions struct {
 	count     int    // repetitions within a boot in wall mode
 	boots     int    // in wall mode: rounds of interleaved boots; 0: each kernel once
 	benchtime string // -test.benchtime
+	functions bool   // in icount mode: count by kernel function as well
 }
 
 // measure runs the series' benchmarks on each cell.
@@ -78,6 +79,9 @@ func (s *session) mode(opts *measureOptions) error {
 			opts.mode = modeWall
 		}
 	}
+	if opts.functions && opts.mode == modeWall {
+		return usage("--functions is for --mode icount: on several CPUs QEMU does not count exactly")
+	}
 	if opts.boots > 0 && opts.mode == modeIcount {
 		return usage("--boots is for --mode wall: with --mode icount each seed is a boot, and --seeds says how many")
 	}
@@ -119,29 +123,48 @@ func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions)
 		if err != nil {
 			return err
 		}
-		bs, qemu, err := s.boot(ctx, c, s.machine(c), opts.job(), bin, opts.again)
+		b, err := s.boot(ctx, c, s.machine(c), opts.job(), bin, opts)
 		if err != nil {
 			return err
 		}
-		c.rec.QEMU = qemu
-		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, bs)
+		c.rec.QEMU = b.qemu
+		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, b.bs)
+	}
+	return c.anyFigures(opts)
+}
+
+// anyFigures complains where no package has the benchmark that is asked for.
+func (c *cell) anyFigures(opts measureOptions) error {
+	if len(c.rec.Benchmarks) == 0 {
+		return usage("--run %s: no benchmark of the series matches", opts.run)
 	}
 	return nil
 }
 
+// A booted is what benchmarks showed in one guest.
+type booted struct {
+	bs   []results.Benchmark
+	qemu *results.QEMU
+	dir  string // of its logs
+}
+
 // boot measures in one guest.
-func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, again bool) ([]results.Benchmark, *results.QEMU, error) {
-	r, err := s.runGuest(ctx, c, m, job, bin, inOneGuest, again)
+func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, opts measureOptions) (booted, error) {
+	r, err := s.runGuest(ctx, c, m, job, bin, inOneGuest, opts.again)
 	if err != nil {
-		return nil, nil, err
+		return booted{}, err
 	}
 	if r.Verdict.Kind != vmtest.Pass {
 		err := fmt.Errorf("guest: %s (logs in %s)", r.Verdict, r.Dir)
 		if r.Verdict.Kind == vmtest.Rig {
-			return nil, nil, err
+			return booted{}, err
 		}
-		return nil, nil, &coded{exitFinding, err}
+		return booted{}, &coded{exitFinding, err}
 	}
 	bs, err := results.ParseBenchmarks(strings.NewReader(strings.Join(r.Benchmarks, "\n")+"\n"), r.Log)
-	return bs, &r.QEMU, err
+	if opts.run != "" && len(r.Benchmarks) == 0 {
+		err = nil // what is asked for may be in another package
+	}
+	bs, _ = takeMarks(bs)
+	return booted{bs, &r.QEMU, r.Dir}, err
 }

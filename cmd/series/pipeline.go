@@ -36,6 +36,8 @@ type cell struct {
 	unkept  bool          // and what came of it depends on how busy the host was: another run boots again
 	extra   *kernel.Extra // what W=1 and sparse say of the files that its patch and the next one touch
 
+	functions map[string]results.FunctionCounts // of benchmarks, where they were counted
+
 	sections  []linker.Proof        // of the sections that the series promises
 	explained []*linker.Explanation // what these proofs come from
 }

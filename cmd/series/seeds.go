@@ -27,10 +27,11 @@ type seeded struct {
 
 // A sample is what one guest measured.
 type sample struct {
-	seed uint64
-	bin  testBinary
-	bs   []results.Benchmark
-	qemu *results.QEMU
+	seed      uint64
+	bin       testBinary
+	bs        []results.Benchmark
+	qemu      *results.QEMU
+	functions map[string]map[string]float64 // of benchmarks; nil where they were not counted
 }
 
 // measureSeeds boots each kernel with each seed, as many guests at a time as the host has cores. Each of them counts its own
@@ -61,6 +62,9 @@ func (s *session) measureSeeds(ctx context.Context, st *stage, cells []*cell, op
 					return nil
 				}
 				k.gather()
+				if err := c.anyFigures(opts); err != nil {
+					return fmt.Errorf("%s: %w", c.name, err)
+				}
 				if st == nil {
 					return nil
 				}
@@ -69,7 +73,10 @@ func (s *session) measureSeeds(ctx context.Context, st *stage, cells []*cell, op
 			})
 		}
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return attribute(cells)
 }
 
 // seeded lists the guests of a kernel.
@@ -91,24 +98,30 @@ func (s *session) seeded(ctx context.Context, c *cell, opts measureOptions) (*se
 // sample measures in one guest.
 func (s *session) sample(ctx context.Context, c *cell, g *sample, opts measureOptions) error {
 	m := s.machine(c)
-	m.Icount = &vmtest.Icount{Seed: g.seed}
+	m.Icount = &vmtest.Icount{Seed: g.seed, Count: opts.functions}
 	m.CPUs = 1
-	bs, qemu, err := s.boot(ctx, c, m, opts.job(), g.bin, opts.again)
+	b, err := s.boot(ctx, c, m, opts.job(), g.bin, opts)
 	if err != nil {
 		return err
 	}
-	g.bs, g.qemu = results.CountInstructions(bs), qemu
+	g.bs, g.qemu = results.CountInstructions(b.bs), b.qemu
 	results.SetSeed(g.bs, g.seed)
-	return nil
+	if opts.functions {
+		g.functions, err = readFunctions(b.dir)
+	}
+	return err
 }
 
 // gather makes the kernel's figures of its guests'.
 func (k *seeded) gather() {
-	k.rec.Benchmarks = nil
+	k.rec.Benchmarks, k.functions = nil, map[string]results.FunctionCounts{}
 	var seeds []uint64
 	for _, g := range k.guests {
 		k.rec.Benchmarks = results.Merge(k.rec.Benchmarks, g.bs)
 		k.rec.QEMU = g.qemu
+		for name, functions := range g.functions {
+			k.functions[name] = append(k.functions[name], functions)
+		}
 		if !slices.Contains(seeds, g.seed) {
 			seeds = append(seeds, g.seed)
 		}

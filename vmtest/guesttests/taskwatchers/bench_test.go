@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seriesrig/series/vmtest/guesttests/internal/mark"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tiny"
 )
 
@@ -60,6 +61,7 @@ func benchmark(b *testing.B, flags uint64, execs bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	first := mark.Others(len(times) + 1)
 	from, err := warm(times)
 	if err != nil {
 		b.Fatal(err)
@@ -71,6 +73,7 @@ func benchmark(b *testing.B, flags uint64, execs bool) {
 	b.ReportMetric(0, "ns/op") // what testing would say, with the warming and the start of the program in it
 	b.ReportMetric(float64(sum.Nanoseconds())/float64(batch*(len(times)-from)), unit())
 	b.ReportMetric(float64(from*batch), "warm-up-ops")
+	mark.Report(b, first+from, first+len(times), batch*(len(times)-from))
 }
 
 // warm returns from which batch on things have settled.
