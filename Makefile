@@ -63,6 +63,14 @@ soak: deps-test build ## audit's probes come and go 10,000 times under load, on 
 soak-task-diag: deps-test build ## 10 million random requests to task_diag on its KASAN kernel; goes on where it was (ARGS="REQUESTS FILE ARCH")
 	@scripts/soak-task-diag $(ARGS)
 
+.PHONY: soak-task-watchers
+soak-task-watchers: deps-test build ## a module with task watchers comes and goes 1,000 times under a fork storm, on the KASAN kernel (ARGS="TIMES ARCH CONFIG")
+	@scripts/soak-task-watchers $(ARGS)
+
+.PHONY: trinity
+trinity: deps-test build ## 10 min of random system calls on the tip of task-watchers, by Debian's trinity (ARGS="DURATION CONFIG")
+	@scripts/trinity $(ARGS)
+
 .PHONY: mutants
 mutants: deps-test build ## break the kauditd series in known ways and see that its tests notice (about 20 min)
 	@scripts/mutants

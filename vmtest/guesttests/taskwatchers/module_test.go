@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -205,53 +204,16 @@ func TestModuleTableIsReadOnly(t *testing.T) {
 	}
 }
 
-// inTurn keeps this process and its children on one CPU where QEMU runs those of an amd64 guest side by side: it may then
-// execute an int3 that the kernel has put where it changes code, and taken away again, and that is an oops (seen with QEMU
-// 7.2; reported for 8.0 in July 2023, "qemu-x86_64 booting with 8.0.0 stil see int3"). With -accel tcg,thread=single it
-// cannot happen: SERIES_TCG=single says so, and then all CPUs take part.
-func inTurn(t testing.TB) {
-	t.Helper()
-	if runtime.GOARCH != "amd64" || runtime.NumCPU() == 1 || os.Getenv("SERIES_TCG") == "single" ||
-		!strings.Contains(read(t, "/proc/cpuinfo"), "QEMU Virtual CPU") {
-		return
-	}
-	t.Log("forks, loads and unloads on one CPU: see inTurn")
-	var one, all unix.CPUSet
-	one.Set(0)
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		t.Fatal(err)
-	}
-	set := func(to *unix.CPUSet) {
-		t.Helper()
-		// A thread that is made meanwhile has the CPUs of the one that makes it, so once more finds the rest.
-		for range 2 {
-			threads, err := filepath.Glob("/proc/self/task/[0-9]*")
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, dir := range threads {
-				tid, err := strconv.Atoi(filepath.Base(dir))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := unix.SchedSetaffinity(tid, to); err != nil && !errors.Is(err, unix.ESRCH) {
-					t.Fatalf("keep thread %d on a CPU: %v", tid, err)
-				}
-			}
-		}
-	}
-	set(&one)
-	t.Cleanup(func() { set(&all) })
-}
-
-// Load and unload while tasks come and go. SERIES_LONG=1 makes that 1000 times.
+// Load and unload while tasks come and go, as often as SERIES_TIMES says.
 func TestModuleUnderForkStorm(t *testing.T) {
 	times := 10
-	if os.Getenv("SERIES_LONG") == "1" {
-		times = 1000
+	if s := os.Getenv("SERIES_TIMES"); s != "" {
+		var err error
+		if times, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("SERIES_TIMES: %v", err)
+		}
 	}
 	m := sample(t)
-	inTurn(t)
 	log := openLog(t)
 	lockdep(t)
 	s := startStorm(t)
