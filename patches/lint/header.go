@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -106,7 +107,18 @@ func (r *reader) decodeFields(fields []Field) []Field {
 		}
 		fields[i].Value = v
 	}
+	for _, f := range fields {
+		if strings.ContainsFunc(f.Value, hidden) {
+			r.flaw(f.Line, "the field %s has a character that is not shown, or changes how others are: %s", f.Name, quote(f.Value))
+		}
+	}
 	return fields
+}
+
+// hidden tells the characters that a terminal acts on instead of showing them. In a message of a patch they have no place; in
+// a diff they may be what a file has.
+func hidden(c rune) bool {
+	return unicode.IsControl(c) && c != '\t' && c != '\n' || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029'
 }
 
 // bare takes the angle brackets off a Message-Id.

@@ -11,6 +11,11 @@ func mailText(p *pass, m *Message) {
 	for _, f := range m.Flaws {
 		p.find(m, f.Line, "%s", f.Msg)
 	}
+	for _, l := range slices.Concat(m.Text, m.Notes) {
+		if strings.ContainsFunc(l.Text, hidden) {
+			p.find(m, l.No, "the line has a character that is not shown, or changes how others are: %s", quote(l.Text))
+		}
+	}
 	for _, l := range m.Text {
 		switch strings.TrimSpace(l.Text) {
 		case "-----BEGIN PGP SIGNED MESSAGE-----":

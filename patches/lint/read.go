@@ -4,8 +4,10 @@ package lint
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
+	"regexp"
 	"unicode/utf8"
 
 	"github.com/seriesrig/series/patches"
@@ -51,6 +53,9 @@ func Read(file string, r io.Reader) ([]*Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
+	if data, err = unpack(data); err != nil {
+		return nil, &ReadError{File: file, Msg: "is packed by gzip, and broken: " + err.Error()}
+	}
 	if len(data) > maxInput {
 		return nil, &ReadError{File: file, Msg: fmt.Sprintf("is larger than %d MiB, which is the limit", maxInput>>20)}
 	}
@@ -72,6 +77,18 @@ func Read(file string, r io.Reader) ([]*Message, error) {
 	return out, nil
 }
 
+// unpack undoes gzip, which archives pack their threads by; of more than maxInput bytes it returns one byte more.
+func unpack(data []byte) ([]byte, error) {
+	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		return data, nil
+	}
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(z, maxInput+1))
+}
+
 // A reader reads one message.
 type reader struct {
 	m     *Message
@@ -88,19 +105,43 @@ func (r *reader) flaw(line int, format string, args ...any) {
 
 func readMessage(file string, number int, part patches.MboxPart) (*Message, error) {
 	r := &reader{m: &Message{File: file, Number: number, Line: part.Line}}
+	err := r.read(part)
+	if err != nil && replyForm.Match(headerOf(part.Raw)) {
+		// A reply is not judged, so it may be broken in any way; who sent it counts where that could be read.
+		m := r.m
+		m.Kind, m.Subject.Reply, m.Text, m.Notes, m.Diff, m.Tags, m.Files = Other, true, nil, nil, nil, nil, nil
+		err = nil
+	}
+	return r.m, err
+}
+
+var replyForm = regexp.MustCompile(`(?mi)^subject:[ \t]*re:`)
+
+// headerOf is the beginning of a message up to its first empty line.
+func headerOf(raw []byte) []byte {
+	raw = raw[:min(len(raw), maxLine)]
+	for _, end := range []string{"\n\n", "\n\r\n"} {
+		if i := bytes.Index(raw, []byte(end)); i >= 0 {
+			raw = raw[:i]
+		}
+	}
+	return raw
+}
+
+func (r *reader) read(part patches.MboxPart) error {
 	lines, err := r.lines(part)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rest, err := r.header(lines)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	body, err := r.body(r.m.Fields, rest, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return r.m, r.split(body)
+	return r.split(body)
 }
 
 // lines cuts a message into lines, and refuses those that no mail has.

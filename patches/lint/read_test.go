@@ -4,6 +4,7 @@ package lint_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"os"
@@ -330,5 +331,76 @@ func TestStoredChanges(t *testing.T) {
 		if n != want {
 			t.Errorf("changes %q: %d findings of stale-tags, want %d", said, n, want)
 		}
+	}
+}
+
+// What is wrong with a reply does not keep the patches beside it from being judged, and who sent it still counts.
+func TestBrokenReplies(t *testing.T) {
+	const patch = "From a@x Mon Sep 17 00:00:00 2001\nFrom: Ann <ann@example.org>\nSubject: [PATCH] a: b\nMessage-Id: <1@x>\n\nWhy.\n---\ndiff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-1\n+2\n\n"
+	for name, c := range map[string]struct {
+		fields, body, from string
+	}{
+		"charset":     {"Content-Type: text/plain; charset=koi8-r\n", "\xc1\xc2", "rob@example.org"},
+		"no charset":  {"", "\xff", "rob@example.org"},
+		"NUL":         {"", "a\x00b", ""},
+		"long line":   {"", strings.Repeat("x", 10_000_000), ""},
+		"base64":      {"Content-Transfer-Encoding: base64\n", "!!!", "rob@example.org"},
+		"encoding":    {"Content-Transfer-Encoding: x-uue\n", "!!!", "rob@example.org"},
+		"open part":   {"Content-Type: multipart/mixed; boundary=b\n", "--b\n\nText.\n", "rob@example.org"},
+		"no part":     {"Content-Type: multipart/mixed; boundary=b\n", "Text.\n", "rob@example.org"},
+		"no boundary": {"Content-Type: multipart/mixed\n", "Text.\n", "rob@example.org"},
+		"kind":        {"Content-Type: ;;;\n", "Text.\n", "rob@example.org"},
+		"two From":    {"From: Other <o@example.org>\n", "Text.\n", ""},
+		"no field":    {"what is this\n", "Text.\n", ""},
+	} {
+		reply := "From a@x Mon Sep 17 00:00:00 2001\nFrom: Rob <rob@example.org>\n%s: [PATCH] a: b\nMessage-Id: <2@x>\nIn-Reply-To: <1@x>\n" + c.fields + "\n" + c.body + "\n\n"
+		ms, err := lint.Read("x.mbox", strings.NewReader(patch+strings.Replace(reply, "%s", "Subject: Re", 1)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(ms) != 2 || ms[0].Kind != lint.Patch || ms[1].Kind != lint.Other || ms[1].From.Email != c.from {
+			t.Errorf("%s: kinds %v and %v, reply from %q, want a patch and a reply from %q", name, ms[0].Kind, ms[1].Kind, ms[1].From.Email, c.from)
+		}
+		// Of a patch it is an error.
+		if _, err := lint.Read("x.mbox", strings.NewReader(patch+strings.Replace(reply, "%s: [PATCH]", "Subject: [PATCH v2]", 1))); err == nil {
+			t.Errorf("%s: a patch is read in spite of it", name)
+		}
+	}
+}
+
+// Archives pack a thread by gzip.
+func TestReadPacked(t *testing.T) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte("From: Ann <ann@example.org>\nSubject: [PATCH] a: b\n\nWhy.\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ms, err := lint.Read("t.mbox.gz", bytes.NewReader(b.Bytes()))
+	if err != nil || len(ms) != 1 || ms[0].Subject.Summary != "a: b" {
+		t.Errorf("Read of a packed mail = %v, %v", ms, err)
+	}
+	for cut, want := range map[int]string{5: "broken", b.Len() - 12: "broken", b.Len() - 1: "broken"} {
+		var bad *lint.ReadError
+		if _, err := lint.Read("t.mbox.gz", bytes.NewReader(b.Bytes()[:cut])); !errors.As(err, &bad) || !strings.Contains(bad.Msg, want) {
+			t.Errorf("Read of %d bytes of a packed mail = %v, want a ReadError with %q", cut, err, want)
+		}
+	}
+	// What unpacks to more than is read.
+	b.Reset()
+	z = gzip.NewWriter(&b)
+	for range 65 {
+		if _, err := z.Write(bytes.Repeat([]byte("x\n"), 1<<19)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lint.Read("bomb.gz", bytes.NewReader(b.Bytes())); err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
+		t.Errorf("Read of a bomb = %v, want that it is too large", err)
 	}
 }
