@@ -166,8 +166,11 @@ func (m Machine) launch(ctx context.Context, state *os.File) (_ *Guest, err erro
 	if err != nil {
 		return nil, err
 	}
+	if m.memory != nil {
+		args = append(args, m.memory.args(m.Memory)...)
+	}
 	if state != nil {
-		args = append(args, "-incoming", fmt.Sprintf("fd:%d", stateFD))
+		args = append(args, "-incoming", "defer")
 	}
 	g := &Guest{m: m, ready: make(chan struct{}), stopping: make(chan struct{}), ended: make(chan struct{})}
 	if err := g.openLogs(args); err != nil {
@@ -180,7 +183,7 @@ func (m Machine) launch(ctx context.Context, state *os.File) (_ *Guest, err erro
 		return nil, err
 	}
 	if state != nil {
-		g.restored = true
+		g.restored, g.paused = true, true
 		ch.inherited = append(ch.inherited, state)
 	}
 	g.started = time.Now()

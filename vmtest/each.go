@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,7 +49,9 @@ func TestEach(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 	}
 	parts := make([]*TestResult, len(names))
 	g, run := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, runtime.NumCPU()/m.hostCPUs()))
+	atOnce := max(1, runtime.NumCPU()/m.hostCPUs())
+	e.turns = make(chan struct{}, atOnce)
+	g.SetLimit(atOnce + loadedAhead)
 	for i, name := range names {
 		g.Go(func() (err error) {
 			parts[i], err = e.one(run, name)
@@ -61,6 +64,9 @@ func TestEach(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 	return e.join(names, parts)
 }
 
+// loadedAhead is how many guests are being loaded, or have been, while others run.
+const loadedAhead = 1
+
 // An each is a binary whose tests run apart.
 type each struct {
 	job     Job
@@ -72,6 +78,17 @@ type each struct {
 	pattern string   // of -test.run, for the top level
 	below   string   // and for the levels below it, with its slash
 	args    []string // without -test.run
+	turns   chan struct{}
+}
+
+// turn waits until a guest may run, and returns what lets the next one.
+func (e *each) turn(ctx context.Context) (end func(), err error) {
+	select {
+	case e.turns <- struct{}{}:
+		return sync.OnceFunc(func() { <-e.turns }), nil
+	case <-ctx.Done():
+		return nil, rig("wait for other guests", context.Cause(ctx))
+	}
 }
 
 // open makes the snapshot that the guests start from.
@@ -175,7 +192,18 @@ func (e *each) one(ctx context.Context, name string) (*TestResult, error) {
 	job.Args = append(slices.Clone(e.args), "-test.run=^"+regexp.QuoteMeta(name)+"$"+e.below)
 	dir := filepath.Join(e.dir, name)
 	s := &session{job: job, start: time.Now()}
-	g, err := e.snap.restore(ctx, dir)
+	g, err := e.snap.load(ctx, dir)
+	end, late := e.turn(ctx)
+	if late != nil {
+		if g != nil {
+			g.Close()
+		}
+		return nil, late
+	}
+	defer end()
+	if err == nil {
+		err = g.goOn(ctx)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
@@ -187,6 +215,13 @@ func (e *each) one(ctx context.Context, name string) (*TestResult, error) {
 			return failedTest(ctx, s, m, err)
 		}
 	}
+	go func() { // taking it down need not be waited for
+		select {
+		case <-g.stopping:
+		case <-g.ended:
+		}
+		end()
+	}()
 	s.Guest = g
 	return s.test(ctx)
 }

@@ -3,6 +3,7 @@
 package vmtest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seriesrig/series/internal/cache"
 )
 
 func outcomes(r *TestResult) (got []string) {
@@ -138,4 +141,58 @@ func TestSplitRun(t *testing.T) {
 			t.Errorf("splitRun(%q) = %q, %q, %q", tc.args, e.pattern, e.below, e.args)
 		}
 	}
+}
+
+// Two measurements of the same counter are never the same, and have the same snapshot all the same.
+func TestSameRate(t *testing.T) {
+	c, err := cache.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ measured, want int64 }{{2596126, 2596126}, {2596140, 2596126}, {2595990, 2596126}, {2600000, 2600000}, {2596126, 2596126}} {
+		if got, err := sameRate(t.Context(), c, step.measured); err != nil || got != step.want {
+			t.Errorf("sameRate(%d) = %d, %v, want %d", step.measured, got, err, step.want)
+		}
+	}
+}
+
+// What a guest goes on from is, to the last byte, what was saved; QEMU shows firmware in the place of some of it.
+func TestRealSnapshotMemory(t *testing.T) {
+	onReal(t, func(t *testing.T, m Machine) {
+		j := Job{Binary: testBinary(t, m.Arch, "fresh")}
+		if err := newSession(j).prepare(t.Context(), &m); err != nil {
+			t.Fatal(err)
+		}
+		s, _, err := m.snapshot(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := s.load(t.Context(), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		saved, err := os.ReadFile(filepath.Join(s.dir, memoryFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "memory")
+		if err := g.mon.Execute(t.Context(), "pmemsave", map[string]any{"val": 0, "size": len(saved), "filename": path}, nil); err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const bios, end = 0xf0000, 0x100000
+		if m.Arch == AMD64 {
+			copy(loaded[bios:end], saved[bios:end])
+		}
+		if !bytes.Equal(saved, loaded) {
+			t.Error("the memory is not what was saved")
+		}
+		if bytes.Count(saved, []byte("series")) == 0 {
+			t.Error("the memory that was saved is not that of a guest that ran")
+		}
+	})
 }

@@ -45,6 +45,7 @@ type Guest struct {
 	runtime  time.Duration // of the commands
 
 	started  time.Time
+	goesOn   time.Time // when a restored guest was let go, which may be long after QEMU was started; guarded by mu
 	greetAt  time.Time
 	stopAt   time.Time
 	endedAt  time.Time

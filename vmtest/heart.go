@@ -103,7 +103,7 @@ func (h *heart) silent(userspace, said bool) *ending {
 
 // tooLong tells whether the guest has lived for too long.
 func (h *heart) tooLong(userspace, said bool) *ending {
-	limit, had, wall := h.g.m.Limit, h.clock.Total(), time.Since(h.g.started)
+	limit, had, wall := h.g.m.Limit, h.clock.Total(), time.Since(h.g.lives())
 	switch {
 	case had < limit && wall < wallFactor*limit:
 		return nil
@@ -115,6 +115,19 @@ func (h *heart) tooLong(userspace, said bool) *ending {
 		return &ending{kind: Hang, reason: fmt.Sprintf("init was started and said nothing in %v", limit)}
 	}
 	return &ending{kind: Fail, reason: fmt.Sprintf("not done after %v, though alive", limit)}
+}
+
+// lives is since when the guest has been alive.
+func (g *Guest) lives() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case !g.restored:
+		return g.started
+	case g.goesOn.IsZero(): // it stands still
+		return time.Now()
+	}
+	return g.goesOn
 }
 
 // A virtualClock reads QEMU's virtual clock, by way of the real-time clock that shows it.

@@ -50,6 +50,8 @@ type Machine struct {
 	// Cache keeps initramfs images and the verdict about KVM; nil means the user's cache folder.
 	Cache *cache.Cache
 	Log   *slog.Logger // nil means none
+
+	memory *memory // of a snapshot; nil means QEMU's own
 }
 
 // Icount makes a guest deterministic: its clock counts the instructions it has executed (2^Shift ns each) and not the

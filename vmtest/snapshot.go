@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +28,8 @@ type Snapshot struct {
 }
 
 const (
-	stateFile  = "state"       // QEMU's migration stream
+	stateFile  = "state"       // QEMU's migration stream, of all but the memory
+	memoryFile = "memory"      // of the guest, as it was: whoever goes on from it has a copy of what it writes to
 	initrdFile = "initrd.cpio" // QEMU maps it again when it starts, and wants it to be of the size that it was
 )
 
@@ -50,6 +53,7 @@ var ErrNoSnapshot = errors.New("no snapshot of such a machine")
 // first is called with the first guest that is restored from a new snapshot, to see whether it comes back; it may put
 // files into the snapshot's folder. It may be nil.
 func (m Machine) snapshot(ctx context.Context, first useFunc) (s *Snapshot, boot *Guest, err error) {
+	measured := m.TSC == 0
 	m, a, err := m.resolve()
 	switch {
 	case err != nil:
@@ -64,6 +68,11 @@ func (m Machine) snapshot(ctx context.Context, first useFunc) (s *Snapshot, boot
 	c, err := m.cache()
 	if err != nil {
 		return nil, nil, rig("keep snapshot", err)
+	}
+	if measured && m.TSC > 0 {
+		if m.TSC, err = sameRate(ctx, c, m.TSC); err != nil {
+			return nil, nil, rig("identify snapshot", err)
+		}
 	}
 	key, err := m.snapshotKey(ctx)
 	if err != nil {
@@ -91,6 +100,27 @@ func (m Machine) snapshot(ctx context.Context, first useFunc) (s *Snapshot, boot
 	return &Snapshot{m: m, dir: dir}, boot, nil
 }
 
+// sameRate returns the rate that the first snapshot since the host's boot was taken with, where it is the same to within a
+// MHz. No two measurements agree to the kHz, and each would have a snapshot of its own.
+func sameRate(ctx context.Context, c *cache.Cache, khz int64) (int64, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return 0, err
+	}
+	key := cache.KeyOf("tsc 1", string(boot), strconv.FormatInt((khz+500)/1000, 10))
+	dir, _, err := c.Fill(ctx, "tsc", key, func(ctx context.Context, dir string) error {
+		return os.WriteFile(filepath.Join(dir, "khz"), []byte(strconv.FormatInt(khz, 10)), 0o644)
+	})
+	if err != nil {
+		return 0, err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "khz"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(string(b), 10, 64)
+}
+
 // snapshotKey names all that a snapshot is bound to, by content.
 func (m Machine) snapshotKey(ctx context.Context) (string, error) {
 	args, err := m.Args()
@@ -101,7 +131,7 @@ func (m Machine) snapshotKey(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := []string{"snapshot 2", m.QEMU, version}
+	parts := []string{"snapshot 3", m.QEMU, version}
 	for _, file := range []string{m.Kernel, m.Initrd} {
 		sum, err := hashFile(file)
 		if err != nil {
@@ -137,6 +167,10 @@ func (m Machine) save(ctx context.Context, dir string) (*Guest, error) {
 		return nil, rig("save guest", err)
 	}
 	m.Initrd = initrd
+	m.memory = &memory{path: filepath.Join(dir, memoryFile), shared: true}
+	if err := m.memory.create(m.Memory); err != nil {
+		return nil, rig("save guest", err)
+	}
 	firmware := m.Firmware
 	m.Firmware = "" // if the first does not do, Boot tries others, and there is no snapshot
 	g, err := m.Boot(ctx)
@@ -187,6 +221,9 @@ func (g *Guest) saveTo(ctx context.Context, path string) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	if err := g.leaveMemory(ctx); err != nil {
+		return err
+	}
 	// The default is meant for networks that others want to use as well.
 	if err := g.mon.Execute(ctx, "migrate-set-parameters", map[string]any{"max-bandwidth": int64(8 << 30)}, nil); err != nil {
 		return err
@@ -221,6 +258,32 @@ func (g *Guest) saveTo(ctx context.Context, path string) error {
 	}
 }
 
+// A memory is a file that a guest's memory is in: the file itself while it is shared, else the guest's own copy of each page
+// that it writes to. To go on from it takes no longer than to map it.
+type memory struct {
+	path   string
+	shared bool
+}
+
+func (f *memory) create(size int64) error {
+	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	out, err := os.Create(f.path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(out.Truncate(size), out.Close())
+}
+
+// args are QEMU's for a machine with so many bytes of it.
+func (f *memory) args(size int64) []string {
+	share := map[bool]string{false: "off", true: "on"}[f.shared]
+	path := strings.ReplaceAll(f.path, ",", ",,")
+	return []string{"-object", fmt.Sprintf("memory-backend-file,id=memory,size=%d,share=%s,mem-path=%s", size, share, path),
+		"-machine", "memory-backend=memory"}
+}
+
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -237,8 +300,20 @@ func copyFile(from, to string) error {
 
 // restore starts a guest that goes on from the snapshot, with its logs in dir. It is as Boot's.
 func (s *Snapshot) restore(ctx context.Context, dir string) (*Guest, error) {
+	g, err := s.load(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.goOn(ctx); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// load starts a guest in the snapshot's state, with its logs in dir. It stands still until goOn.
+func (s *Snapshot) load(ctx context.Context, dir string) (*Guest, error) {
 	m := s.m
-	m.Dir = dir
+	m.Dir, m.memory = dir, &memory{path: filepath.Join(s.dir, memoryFile)}
 	if err := m.makeDir(); err != nil {
 		return nil, rig("make folder for logs", err)
 	}
@@ -251,16 +326,38 @@ func (s *Snapshot) restore(ctx context.Context, dir string) (*Guest, error) {
 		state.Close()
 		return nil, rig("restore guest", err)
 	}
-	if err = g.goOn(ctx); err == nil {
-		return g, nil
+	if err := g.notRestored(g.awaitLoaded(ctx)); err != nil {
+		return nil, err
 	}
-	g.halt(ending{kind: Rig, reason: strings.TrimPrefix(err.Error(), "guest: "), err: err})
-	return nil, &EndError{Verdict: g.Wait(), Err: err}
+	return g, nil
 }
 
-// goOn has a restored guest run, and returns when it has said hello again.
-func (g *Guest) goOn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, wallFactor*restoreQuiet, fmt.Errorf("no answer in %v", wallFactor*restoreQuiet))
+// notRestored ends a guest that did not come back; nil stays nil.
+func (g *Guest) notRestored(err error) error {
+	if err == nil {
+		return nil
+	}
+	g.halt(ending{kind: Rig, reason: strings.TrimPrefix(err.Error(), "guest: "), err: err})
+	return &EndError{Verdict: g.Wait(), Err: err}
+}
+
+// restoreLimit limits a step of a restore.
+func restoreLimit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, wallFactor*restoreQuiet, fmt.Errorf("no answer in %v", wallFactor*restoreQuiet))
+}
+
+// leaveMemory has QEMU leave a memory that is shared out of the state, and not look for it there.
+func (g *Guest) leaveMemory(ctx context.Context) error {
+	type capability struct {
+		Name  string `json:"capability"`
+		State bool   `json:"state"`
+	}
+	return g.mon.Execute(ctx, "migrate-set-capabilities", map[string]any{"capabilities": []capability{{"x-ignore-shared", true}}}, nil)
+}
+
+// awaitLoaded returns when QEMU has read the state.
+func (g *Guest) awaitLoaded(ctx context.Context) error {
+	ctx, cancel := restoreLimit(ctx)
 	defer cancel()
 	select {
 	case <-g.ready:
@@ -268,6 +365,12 @@ func (g *Guest) goOn(ctx context.Context) error {
 		return g.orEnd(errors.New("ended"))
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	if err := g.leaveMemory(ctx); err != nil {
+		return err
+	}
+	if err := g.mon.Execute(ctx, "migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", stateFD)}, nil); err != nil {
+		return err
 	}
 	// QEMU takes commands while it still reads the state.
 	for {
@@ -278,7 +381,7 @@ func (g *Guest) goOn(ctx context.Context) error {
 			return err
 		}
 		if st.Status != "inmigrate" {
-			break
+			return nil
 		}
 		select {
 		case <-time.After(2 * time.Millisecond):
@@ -286,11 +389,21 @@ func (g *Guest) goOn(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	if err := g.mon.Execute(ctx, "cont", nil, nil); err != nil {
-		return err
+}
+
+// goOn has a restored guest run, and returns when it has said hello again. A guest that does not has ended.
+func (g *Guest) goOn(ctx context.Context) error {
+	limited, cancel := restoreLimit(ctx)
+	defer cancel()
+	g.mu.Lock()
+	g.goesOn = time.Now()
+	g.mu.Unlock()
+	err := g.mon.Execute(limited, "cont", nil, nil)
+	if err == nil {
+		err = g.awaitHello(limited)
 	}
-	if err := g.awaitHello(ctx); err != nil {
-		return err
+	if err == nil {
+		err = g.conn.SetHeartbeat(limited, guest.DefaultHeartbeat)
 	}
-	return g.conn.SetHeartbeat(ctx, guest.DefaultHeartbeat)
+	return g.notRestored(err)
 }

@@ -35,7 +35,7 @@ var workKinds = []workKind{
 	{"logs", "consoles and events of guests", nil},
 	{"snapshots", "guests that have booted", []string{"snapshot"}},
 	{"builds", "kernels, and resolved configurations", []string{"build", "config"}},
-	{"verdicts", "outcomes of guests, proofs and probes", []string{"guestrun", "sections", "kvm", "delta", "linked", "extra"}},
+	{"verdicts", "outcomes of guests, proofs and probes", []string{"guestrun", "sections", "kvm", "tsc", "delta", "linked", "extra"}},
 	{"images", "initramfs images and the agent", []string{"initramfs"}},
 	{"tests", "test binaries", nil},
 	{"sources", "unpacked bases and their repositories", []string{"basegit1"}},
