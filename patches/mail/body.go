@@ -151,16 +151,48 @@ func (r *renderer) message1(p *patches.Patch) string {
 	if r.Signoff == nil {
 		return body
 	}
-	line := "Signed-off-by: " + r.Signoff.Name + " <" + r.Signoff.Address + ">"
+	line := "Signed-off-by: " + r.Signoff.Name + " <" + r.Signoff.Address + ">\n"
 	switch {
 	case body == "":
-		return line + "\n"
+		return line
 	case len(p.Trailers) == 0:
-		return body + "\n" + line + "\n"
-	case strings.HasSuffix(body, "\n"+line+"\n") || body == line+"\n":
+		return body + "\n" + line
+	}
+	above, below := body, ""
+	if p.Author.Email == r.Signoff.Address {
+		above, below = cutGathered(body)
+	}
+	if strings.HasSuffix("\n"+above, "\n"+line) {
 		return body
 	}
-	return body + line + "\n"
+	return above + line + below
+}
+
+var gatheredForm = regexp.MustCompile(`(?i)^(tested-by|reviewed-by|acked-by|cc|link):`)
+
+// cutGathered cuts a message that ends in trailers before those that come below its author's sign-off: what others said of the
+// patch, and where. So the tip tree has it (process/maintainer-tip.rst), and nobody has it otherwise; who passes on the patch
+// of somebody else signs off below all that came with it.
+func cutGathered(body string) (above, below string) {
+	lines := strings.SplitAfter(strings.TrimSuffix(body, "\n"), "\n")
+	at := len(lines)
+	for i := at - 1; i >= 0; i-- {
+		switch {
+		case gatheredForm.MatchString(lines[i]):
+			at = i
+		case strings.HasPrefix(lines[i], " ") || strings.HasPrefix(lines[i], "\t"): // goes on from the line above
+		default:
+			i = -1
+		}
+	}
+	above = strings.Join(lines[:at], "")
+	if at == 0 || strings.TrimSpace(lines[at-1]) == "" { // there is nothing else in the paragraph
+		return above, strings.TrimPrefix(body, above)
+	}
+	if !strings.HasSuffix(above, "\n") {
+		above += "\n"
+	}
+	return above, strings.TrimPrefix(body, above)
 }
 
 // inBodyFrom names the author where the header cannot: somebody else sends, the name cannot be told from a header by git

@@ -404,3 +404,43 @@ func TestSignoff(t *testing.T) {
 		t.Errorf("signed off twice:\n%s", m.Body)
 	}
 }
+
+// The author signs off above what others said of the patch; who passes it on does so at the end.
+func TestSignoffPlace(t *testing.T) {
+	const (
+		link, fixes = "Link: https://example.org/1\n", "Fixes: 0123456789ab (\"x\")\n"
+		review      = "Reviewed-by: R <r@example.org>\n"
+		other       = "Signed-off-by: O <o@example.org>\n"
+	)
+	mine := "Signed-off-by: " + jane.Name + " <" + jane.Address + ">\n"
+	for _, c := range []struct{ body, author, forwarder string }{
+		{"Why.\n", "Why.\n\n" + mine, ""},
+		{"Why.\n\n" + link, "Why.\n\n" + mine + link, "Why.\n\n" + link + mine},
+		{"Why.\n\n" + fixes + link, "Why.\n\n" + fixes + mine + link, "Why.\n\n" + fixes + link + mine},
+		{"Why.\n\n" + fixes + review + "Cc: stable@vger.kernel.org\n", "Why.\n\n" + fixes + mine + review + "Cc: stable@vger.kernel.org\n", ""},
+		{"Why.\n\n" + fixes + "Reviewed-by: R\n <r@example.org>\n", "Why.\n\n" + fixes + mine + "Reviewed-by: R\n <r@example.org>\n", ""},
+		{"Why.\n\n" + mine + review, "Why.\n\n" + mine + review, ""},
+		{"Why.\n\n" + fixes + mine, "Why.\n\n" + fixes + mine, ""},
+		{"Why.\n\n" + other + review, "Why.\n\n" + other + mine + review, "Why.\n\n" + other + review + mine},
+		{review, mine + review, ""},
+	} {
+		for who, want := range map[netmail.Address]string{jane: c.author, {Name: "F", Address: "f@example.org"}: strings.ReplaceAll(c.forwarder, mine, "Signed-off-by: F <f@example.org>\n")} {
+			if want == "" {
+				continue
+			}
+			raw := "From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: Jane Sender <jane@example.org>" + "\nDate: Fri, 2 Jan 2026 03:04:05 +0100\nSubject: [PATCH] a: b\n\n" + c.body + "---\n\ndiff --git a/a b/a\nindex 0123456..1234567 100644\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-1\n+2\n-- \n2.39.5\n"
+			p, err := patches.ParsePatch("0001-b.patch", []byte(raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			th := render(t, mail.Options{Series: &patches.Series{ID: "x", Base: "dir:linux", Patches: []*patches.Patch{p}}, From: who, Signoff: &who})
+			got, _, _ := strings.Cut(th.Messages[0].Body, "---\n")
+			if _, rest, ok := strings.Cut(got, "From: Jane"); ok {
+				_, got, _ = strings.Cut(rest, "\n\n")
+			}
+			if got != want {
+				t.Errorf("message %q signed off by %s:\n%q, want\n%q", c.body, who.Address, got, want)
+			}
+		}
+	}
+}
