@@ -72,8 +72,8 @@ trinity: deps-test build ## 10 min of random system calls on the tip of task-wat
 	@scripts/trinity $(ARGS)
 
 .PHONY: mutants
-mutants: deps-test build ## break the kauditd series in known ways and see that its tests notice (about 20 min)
-	@scripts/mutants
+mutants: deps-test build ## break a series in known ways and see that its tests notice (about 20 min; ARGS=task-diag)
+	@scripts/mutants $(ARGS)
 
 .PHONY: fuzz
 fuzz: deps ## run each fuzz target for FUZZTIME (default 30s)

@@ -4,6 +4,7 @@
 // it is put on top of a copy of the series, and the tests that the table names for it have to fail.
 //
 //	go run ./internal/mutants kauditd-wakeup
+//	go run ./internal/mutants task-diag no-wake.patch
 //
 // It is a program for developers of a series, run from the top of the checkout, and needs bin/series.
 package main
@@ -59,11 +60,11 @@ func main() {
 }
 
 func realMain(args []string) error {
-	if len(args) != 1 {
-		return errors.New("usage: mutants SERIES")
+	if len(args) == 0 {
+		return errors.New("usage: mutants SERIES [PATCH...]")
 	}
-	id := args[0]
-	dir := filepath.Join("vmtest", "guesttests", strings.TrimSuffix(id, "-wakeup"), "mutants")
+	id, only := args[0], args[1:]
+	dir := filepath.Join("vmtest", "guesttests", strings.ReplaceAll(strings.TrimSuffix(id, "-wakeup"), "-", ""), "mutants")
 	f, err := os.Open(filepath.Join(dir, "mutants.toml"))
 	if err != nil {
 		return err
@@ -72,6 +73,12 @@ func realMain(args []string) error {
 	var t table
 	if err := toml.NewDecoder(f).DisallowUnknownFields().Decode(&t); err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	if len(only) > 0 {
+		t.Mutant = slices.DeleteFunc(t.Mutant, func(m mutant) bool { return !slices.Contains(only, m.Patch) })
+		if len(t.Mutant) != len(only) {
+			return fmt.Errorf("%s: has %d of the %d patches %s", f.Name(), len(t.Mutant), len(only), strings.Join(only, ", "))
+		}
 	}
 	survived := 0
 	for _, m := range t.Mutant {
