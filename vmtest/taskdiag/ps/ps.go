@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 
 	"github.com/seriesrig/series/vmtest/taskdiag"
@@ -35,7 +36,12 @@ type Source interface {
 // A Listing says what to list.
 type Listing struct {
 	Columns []Column
-	Parent  int // only its children; 0 means all processes
+	Parent  int   // only its children; 0 means all processes
+	PIDs    []int // only these; nil means all
+}
+
+func (l Listing) has(r Row) bool {
+	return (l.Parent == 0 || int(r.Base.PPID) == l.Parent) && (l.PIDs == nil || slices.Contains(l.PIDs, int(r.Base.PID)))
 }
 
 // Write lists the processes of the source, with a line above that names the columns.
@@ -46,7 +52,7 @@ func (l Listing) Write(ctx context.Context, w io.Writer, src Source) error {
 	}
 	out.b = append(out.b, '\n')
 	err := src.Each(ctx, l.Columns, func(r Row) error {
-		if l.Parent != 0 && int(r.Base.PPID) != l.Parent {
+		if !l.has(r) {
 			return nil
 		}
 		for i, c := range l.Columns {

@@ -57,9 +57,13 @@ func TestListing(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := (Listing{columns, c.parent}).Write(t.Context(), &out, src); err != nil || out.String() != c.want {
+		if err := (Listing{Columns: columns, Parent: c.parent}).Write(t.Context(), &out, src); err != nil || out.String() != c.want {
 			t.Errorf("-o %s: %v\n%q, want\n%q", c.columns, err, out.String(), c.want)
 		}
+	}
+	var some bytes.Buffer
+	if err := (Listing{Columns: Columns[:1], PIDs: []int{7, 20}}).Write(t.Context(), &some, src); err != nil || some.String() != "    PID\n     20\n" {
+		t.Errorf("-p 7,20: %v\n%q", err, some.String())
 	}
 	for _, bad := range []string{"", "pid,", "pid,nonsense", "PID"} {
 		if _, err := ParseColumns(bad); err == nil {
@@ -110,7 +114,7 @@ func TestProc(t *testing.T) {
 	want := fmt.Sprintf("%d %d %d sleep", child.Process.Pid, os.Getpid(), os.Geteuid())
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		out.Reset()
-		if err := (Listing{columns, os.Getpid()}).Write(t.Context(), &out, Proc{d}); err != nil {
+		if err := (Listing{Columns: columns, Parent: os.Getpid()}).Write(t.Context(), &out, Proc{d}); err != nil {
 			t.Fatal(err)
 		}
 		_, list, _ := strings.Cut(out.String(), "\n")

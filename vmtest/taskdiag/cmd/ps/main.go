@@ -14,6 +14,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 
 	"github.com/seriesrig/series/vmtest/taskdiag"
 	"github.com/seriesrig/series/vmtest/taskdiag/procfs"
@@ -34,6 +36,7 @@ func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	fromProc := flags.Bool("proc", false, "read the text files of /proc")
 	fromDiag := flags.Bool("task-diag", false, "read /proc/task_diag; it is the default")
 	parent := flags.Int("ppid", 0, "only the children of this `process`")
+	only := flags.String("p", "", "only these `processes`, separated by commas")
 	count := flags.Bool("count", false, "say on standard error how many system calls the reading took")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -42,8 +45,11 @@ func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return 2
 	}
 	columns, err := ps.ParseColumns(*list)
+	pids, perr := parsePIDs(*only)
 	switch {
 	case err != nil:
+	case perr != nil:
+		err = perr
 	case flags.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case *fromProc && *fromDiag:
@@ -56,7 +62,7 @@ func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	src, shut, err := source(*fromProc)
 	if err == nil {
 		defer shut()
-		err = ps.Listing{Columns: columns, Parent: *parent}.Write(ctx, stdout, src)
+		err = ps.Listing{Columns: columns, Parent: *parent, PIDs: pids}.Write(ctx, stdout, src)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "ps: %v\n", err)
@@ -66,6 +72,21 @@ func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintf(stderr, "ps: %d system calls to read\n", src.SystemCalls())
 	}
 	return 0
+}
+
+func parsePIDs(list string) ([]int, error) {
+	if list == "" {
+		return nil, nil
+	}
+	var pids []int
+	for s := range strings.SplitSeq(list, ",") {
+		pid, err := strconv.Atoi(s)
+		if err != nil || pid < 1 {
+			return nil, fmt.Errorf("-p: %q is no process", s)
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
 }
 
 func source(fromProc bool) (ps.Source, func() error, error) {
