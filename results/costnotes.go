@@ -86,6 +86,7 @@ func floorNotes(costs []Cost) []string {
 	type key struct{ arch, bench string }
 	seen := map[key]bool{}
 	none := false
+	var repeat []string
 	for _, c := range costs {
 		if c.Comparison == nil {
 			continue
@@ -94,6 +95,9 @@ func floorNotes(costs []Cost) []string {
 		if f == nil {
 			none = true
 			continue
+		}
+		if f.Same > 0 && c.Unit == Instructions && !slices.Contains(repeat, c.Arch) {
+			repeat = append(repeat, c.Arch) // else there would be a RepeatError
 		}
 		k := key{c.Arch, c.Benchmark}
 		if seen[k] {
@@ -110,6 +114,9 @@ func floorNotes(costs []Cost) []string {
 		}
 		notes = append(notes, fmt.Sprintf("%s, %s: smallest believable difference: %s %s%s, %s.", c.Arch, withoutCPUs(c.Benchmark),
 			FormatValue(f.Smallest, c.Unit), c.Unit, of, what))
+	}
+	if len(repeat) > 0 {
+		notes = append(notes, fmt.Sprintf("A/A, %s: the first kernel, measured twice, differs from itself by 0 with each seed.", strings.Join(repeat, " and ")))
 	}
 	if none {
 		notes = append(notes, "No control was measured, so it is not known how much of a difference is layout only.")

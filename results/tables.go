@@ -88,6 +88,7 @@ var builtin = map[string]func(*Run) (*Table, error){
 	"size":        sizeTable,
 	"symbols":     symbolTable,
 	"predictions": predictionTable,
+	"functions":   functionTable,
 	"cost":        func(r *Run) (*Table, error) { return costTable("cost", r, "") },
 }
 

@@ -18,7 +18,7 @@ type benchFlags struct {
 	Mode      string `enum:",wall,icount" default:"" help:"wall: the host's clock. icount: instructions, exact, one CPU (default: icount, or wall where the series wants several CPUs)."`
 	Seeds     int    `default:"8" placeholder:"K" help:"Boots in icount mode, with seeds 1 to K (default: ${default})."`
 	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
-	Control   bool   `help:"Measure the base with everything moved to other addresses, too: what that shows, a patch may show that does nothing."`
+	Control   bool   `help:"Measure the base with everything moved to other addresses, too: what that shows, a patch may show that does nothing. And measure the first kernel twice, to see that it repeats."`
 	Boots     int    `placeholder:"N" help:"In wall mode: boot each kernel N times, in turns, with the first kernel once more in each turn as a control; at least 10. Without it nothing is said about costs in time."`
 	Functions bool   `help:"In icount mode, also count by kernel function, so that the cost of a patch has a place; takes two to three times as long."`
 	Benchtime string `default:"200x" help:"How long each repetition is; the fixed number of iterations keeps patches comparable (default: ${default})."`
@@ -34,7 +34,7 @@ func (f *benchFlags) options(g guestOptions) (measureOptions, error) {
 	if f.Boots != 0 && (f.Boots < results.MinRounds || f.Boots > 1000) {
 		return measureOptions{}, usage("--boots %d: want %d to 1000, or none: from fewer nothing can be concluded", f.Boots, results.MinRounds)
 	}
-	return measureOptions{guestOptions: g, mode: f.Mode, seeds: f.Seeds, count: f.Count, boots: f.Boots, benchtime: f.Benchtime, functions: f.Functions}, nil
+	return measureOptions{guestOptions: g, mode: f.Mode, seeds: f.Seeds, count: f.Count, boots: f.Boots, benchtime: f.Benchtime, functions: f.Functions, control: f.Control}, nil
 }
 
 // benchCmd runs the series' benchmarks.

@@ -10,14 +10,18 @@ import (
 	"github.com/seriesrig/series/results"
 )
 
-// addControls adds, for each architecture that is to be measured in interleaved boots, the first kernel once more: what the
-// same build shows against itself is the A/A control, without which nothing is concluded.
+// addControls adds, for each architecture, the first kernel once more where that is called for: in interleaved boots, and where
+// instructions are counted and a control is asked for. What the same build shows against itself is the A/A control. Without it
+// nothing is concluded from boots; of instructions it has to be 0 with each seed.
 func (s *session) addControls(cells []*cell, opts measureOptions) ([]*cell, error) {
 	if len(s.series.Benchmarks) == 0 {
 		return cells, nil
 	}
-	if err := s.mode(&opts); err != nil || opts.boots == 0 || opts.mode != modeWall {
+	if err := s.mode(&opts); err != nil {
 		return cells, err
+	}
+	if opts.mode == modeWall && opts.boots == 0 || opts.mode == modeIcount && !opts.control {
+		return cells, nil
 	}
 	out := slices.Clone(cells)
 	var done []string

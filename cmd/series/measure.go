@@ -26,6 +26,7 @@ type measureOptions struct {
 	count     int    // repetitions within a boot in wall mode
 	boots     int    // in wall mode: rounds of interleaved boots; 0: each kernel once
 	benchtime string // -test.benchtime
+	control   bool   // in icount mode: the first kernel twice
 	functions bool   // in icount mode: count by kernel function as well
 }
 
@@ -150,7 +151,11 @@ type booted struct {
 
 // boot measures in one guest.
 func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, opts measureOptions) (booted, error) {
-	r, err := s.runGuest(ctx, c, m, job, bin, inOneGuest, opts.again)
+	how := inOneGuest
+	if c.control {
+		how.name += " A/A" // kept by itself, though nothing of it differs
+	}
+	r, err := s.runGuest(ctx, c, m, job, bin, how, opts.again)
 	if err != nil {
 		return booted{}, err
 	}

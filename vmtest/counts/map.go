@@ -57,7 +57,8 @@ func (m *Map) add(f *elf.File, symbols []elf.Symbol) {
 	end := vectors(symbols)
 	for _, s := range symbols {
 		i := int(s.Section)
-		if i <= 0 || i >= len(f.Sections) || f.Sections[i].Flags&elf.SHF_EXECINSTR == 0 || s.Value == 0 {
+		if i <= 0 || i >= len(f.Sections) || f.Sections[i].Flags&elf.SHF_EXECINSTR == 0 || s.Value == 0 ||
+			s.Value >= f.Sections[i].Addr+f.Sections[i].Size { // a mark of where it ends
 			continue
 		}
 		kind, bind := elf.ST_TYPE(s.Info), elf.ST_BIND(s.Info)
