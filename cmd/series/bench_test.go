@@ -116,14 +116,22 @@ func BenchmarkPost(b *testing.B) {
 	dir := b.TempDir()
 	repo := small(b, dir, source, many(b, dir, "hundred", 100, source))
 	mbox := filepath.Join(dir, "hundred.mbox")
-	b.Run("series", func(b *testing.B) { // series lint ends with 1: nobody has signed off
+	lint := func(b *testing.B) { // it ends with 1: nobody has signed off
+		cmd := exec.Command(bin, "lint", mbox, "--no-checkpatch", "-q")
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 1 || bytes.Count(out, []byte("[signoff-missing]")) != 100 {
+			b.Fatalf("series lint: %v\n%s", err, out)
+		}
+	}
+	b.Run("series", func(b *testing.B) {
 		for b.Loop() {
 			command(b, root, bin, "mail", "hundred", "--patches", dir, "--no-maintainers", "-o", mbox, "-q")
-			cmd := exec.Command(bin, "lint", mbox, "--no-checkpatch", "-q")
-			cmd.Dir = root
-			if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 1 {
-				b.Fatalf("series lint: %v\n%s", err, out)
-			}
+			lint(b)
+		}
+	})
+	b.Run("series-lint-alone", func(b *testing.B) {
+		for b.Loop() {
+			lint(b)
 		}
 	})
 	b.Run("git-format-patch", func(b *testing.B) {
