@@ -6,9 +6,11 @@ package audittracepoints
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +76,22 @@ func storm(t testing.TB, do func()) {
 	}
 }
 
+// gaps tells which calls of the children have no event.
+func gaps(events [][]audit.Record) string {
+	var out strings.Builder
+	next := map[string]int{}
+	for _, e := range events {
+		pid := e[0].Field("pid")
+		a0, err := strconv.ParseUint(e[0].Field("a0"), 16, 64)
+		if n := int(a0 - mark); err != nil || n != next[pid]%stormCalls {
+			fmt.Fprintf(&out, "\nprocess %s, round %d: call %d, want %d: %s", pid, next[pid]/stormCalls, n, next[pid]%stormCalls, e[0].Text)
+			next[pid]++
+		}
+		next[pid]++
+	}
+	return out.String()
+}
+
 var getppidRecords = []uint16{audit.TypeSyscall, audit.TypeProctitle, audit.TypeEOE}
 
 // whole checks that each event is that of a marked call, with all its records.
@@ -113,7 +131,7 @@ func TestConsumersComeAndGo(t *testing.T) {
 			})
 		})
 		if len(events) != stormTasks*stormCalls*stormRounds {
-			t.Fatalf("%d events of %d calls, after %d toggles", len(events), stormTasks*stormCalls*stormRounds, n)
+			t.Fatalf("%d events of %d calls, after %d toggles: %s", len(events), stormTasks*stormCalls*stormRounds, n, gaps(events))
 		}
 		whole(t, events)
 	}
