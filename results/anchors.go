@@ -35,7 +35,10 @@ type anchorsForm struct {
 		Fork      costForm          `toml:"fork"`
 		Kernbench map[string]series `toml:"kernbench"`
 	} `toml:"task_watchers"`
-	TaskDiag     map[string]any `toml:"task_diag"`
+	TaskDiag struct {
+		Source string  `toml:"source"`
+		Point  []Point `toml:"point"`
+	} `toml:"task_diag"`
 	AuditMarkers struct {
 		Source     string       `toml:"source"`
 		Prediction []Prediction `toml:"prediction"`

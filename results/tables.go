@@ -89,7 +89,10 @@ var builtin = map[string]func(*Run) (*Table, error){
 	"symbols":     symbolTable,
 	"predictions": predictionTable,
 	"functions":   functionTable,
-	"cost":        func(r *Run) (*Table, error) { return costTable("cost", r, "") },
+	// What two interfaces say of tasks: all readings, or those of ps.
+	"interfaces": func(r *Run) (*Table, error) { return interfaceTable("interfaces", "", r) },
+	"ps":         func(r *Run) (*Table, error) { return interfaceTable("ps", "ps", r) },
+	"cost":       func(r *Run) (*Table, error) { return costTable("cost", r, "") },
 }
 
 // TableNames lists the tables that the record has, sorted.
