@@ -81,6 +81,7 @@ type Cell struct {
 	QEMU         *QEMU       `json:"qemu,omitempty"` // the guest that tests and benchmarks ran in
 	Tests        *Tests      `json:"tests,omitempty"`
 	Benchmarks   []Benchmark `json:"benchmarks,omitempty"`
+	Guests       []string    `json:"guests,omitempty"` // folders with the logs of the guests that benchmarks ran in, in order
 }
 
 // A Toolchain is what compiled and linked a kernel.
@@ -132,6 +133,8 @@ type Tests struct {
 	Expected int     `json:"expected"` // failures known beforehand: what stock fails and the series mends
 	Log      string  `json:"log,omitempty"`
 	Cases    []Test  `json:"cases,omitempty"`
+	// SameAs names the cell whose outcome this is: the kernel is that cell's, byte for byte, and was not booted again.
+	SameAs string `json:"same_as,omitempty"`
 }
 
 // A Test is the outcome of one in-guest test.

@@ -49,7 +49,7 @@ func (s *session) interleave(ctx context.Context, cells []*cell, opts measureOpt
 		if c.build == nil {
 			continue
 		}
-		c.rec.Benchmarks = nil
+		c.rec.Benchmarks, c.rec.Guests = nil, nil
 		if byArch[c.arch.Name] == nil {
 			order = append(order, c.arch.Name)
 		}
@@ -109,6 +109,7 @@ func (s *session) measureRound(ctx context.Context, c *cell, opts measureOptions
 			return err
 		}
 		c.rec.QEMU = b.qemu
+		c.rec.Guests = append(c.rec.Guests, b.dir)
 		results.SetBoot(b.bs, round)
 		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, b.bs)
 	}

@@ -118,7 +118,7 @@ func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions)
 	if opts.mode == modeIcount {
 		return s.measureSeeds(ctx, nil, []*cell{c}, opts)
 	}
-	c.rec.Benchmarks = nil
+	c.rec.Benchmarks, c.rec.Guests = nil, nil
 	for _, pkg := range s.series.Benchmarks {
 		bin, err := s.testBinary(ctx, c.arch, pkg)
 		if err != nil {
@@ -129,6 +129,7 @@ func (s *session) measureCell(ctx context.Context, c *cell, opts measureOptions)
 			return err
 		}
 		c.rec.QEMU = b.qemu
+		c.rec.Guests = append(c.rec.Guests, b.dir)
 		c.rec.Benchmarks = results.Merge(c.rec.Benchmarks, b.bs)
 	}
 	return c.anyFigures(opts)

@@ -31,6 +31,7 @@ type sample struct {
 	bin       testBinary
 	bs        []results.Benchmark
 	qemu      *results.QEMU
+	dir       string                        // of the guest's logs
 	functions map[string]map[string]float64 // of benchmarks; nil where they were not counted
 }
 
@@ -104,7 +105,7 @@ func (s *session) sample(ctx context.Context, c *cell, g *sample, opts measureOp
 	if err != nil {
 		return err
 	}
-	g.bs, g.qemu = results.CountInstructions(b.bs), b.qemu
+	g.bs, g.qemu, g.dir = results.CountInstructions(b.bs), b.qemu, b.dir
 	results.SetSeed(g.bs, g.seed)
 	if opts.functions {
 		g.functions, err = readFunctions(b.dir)
@@ -114,11 +115,12 @@ func (s *session) sample(ctx context.Context, c *cell, g *sample, opts measureOp
 
 // gather makes the kernel's figures of its guests'.
 func (k *seeded) gather() {
-	k.rec.Benchmarks, k.functions = nil, map[string]results.FunctionCounts{}
+	k.rec.Benchmarks, k.rec.Guests, k.functions = nil, nil, map[string]results.FunctionCounts{}
 	var seeds []uint64
 	for _, g := range k.guests {
 		k.rec.Benchmarks = results.Merge(k.rec.Benchmarks, g.bs)
 		k.rec.QEMU = g.qemu
+		k.rec.Guests = append(k.rec.Guests, g.dir)
 		for name, functions := range g.functions {
 			k.functions[name] = append(k.functions[name], functions)
 		}

@@ -207,7 +207,7 @@ func (d *pageData) tables(r *results.Run, files map[string][]byte) error {
 		case "verdicts": // the matrix shows it
 		case "stages":
 			d.Stages = &td
-		case "cost":
+		case "cost", "functions":
 			d.Costs = append(d.Costs, td)
 		case "size", "symbols":
 			d.Sizes = append(d.Sizes, td)

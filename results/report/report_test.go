@@ -280,6 +280,29 @@ func TestLogsOutside(t *testing.T) {
 	}
 }
 
+// The page has the logs of a guest that benchmarks ran in, and says how many there were.
+func TestWriteBenchmarkLogs(t *testing.T) {
+	work := t.TempDir()
+	guest := filepath.Join(work, "cache", "guestrun", "1", "logs")
+	if err := os.MkdirAll(guest, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"console.log": "Run /series/agent as init", "test.log": "BenchmarkFork 200"} {
+		if err := os.WriteFile(filepath.Join(guest, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := load(t, "../testdata/watchers.json")
+	r.CellAt("ppc64", 1, "release").Guests = []string{"$WORK/cache/guestrun/1/logs", "$WORK/cache/guestrun/2/logs"}
+	_, page := write(t, report.Options{Run: r, Work: work})
+	check(t, page)
+	for _, want := range []string{"ppc64/release patch 1: benchmarks, guest 1 of 2, console", "Run /series/agent as init", "BenchmarkFork 200"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+}
+
 // Figures of which no difference can be told, and names without end, are shown as they are.
 func TestWriteGarbage(t *testing.T) {
 	r := load(t, "../testdata/watchers.json")

@@ -135,7 +135,7 @@ func judge(c *results.Cell) matrixCell {
 }
 
 // guestLogs are the files of a guest's folder that are worth showing.
-var guestLogs = []struct{ file, what string }{{"console.log", "console"}, {"test.log", "tests"}}
+var guestLogs = []struct{ file, what string }{{"console.log", "console"}, {"test.log", "output"}}
 
 // logs reads the build and guest logs of all kernels.
 func (o Options) logs() []logText {
@@ -151,6 +151,11 @@ func (o Options) logs() []logText {
 		if c.Tests != nil && c.Tests.Log != "" {
 			for _, g := range guestLogs {
 				add(g.what, path.Join(c.Tests.Log, g.file))
+			}
+		}
+		if len(c.Guests) > 0 { // of the others only the figures differ
+			for _, g := range guestLogs {
+				add(fmt.Sprintf("benchmarks, guest 1 of %d, %s", len(c.Guests), g.what), path.Join(c.Guests[0], g.file))
 			}
 		}
 		if c.Build != nil && c.Build.Log != "" {
