@@ -65,7 +65,9 @@ func (c Commit) resolve(ctx context.Context) (plumbing.Hash, error) {
 	var exit *run.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.Stderr == "":
-		return plumbing.ZeroHash, fmt.Errorf("%s: no commit %q", c.Repo, c.Rev)
+		return plumbing.ZeroHash, &InputError{File: c.Repo, Msg: fmt.Sprintf("no commit %q", c.Rev), Err: err}
+	case errors.As(err, &exit) && (strings.Contains(exit.Stderr, "not a git repository") || strings.Contains(exit.Stderr, "cannot change to")):
+		return plumbing.ZeroHash, &InputError{File: c.Repo, Msg: "not a git repository", Err: err}
 	case err != nil:
 		return plumbing.ZeroHash, fmt.Errorf("commit %s of %s: %w", c.Rev, c.Repo, err)
 	case !plumbing.IsHash(id) || len(id) != 40:

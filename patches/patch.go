@@ -4,8 +4,10 @@ package patches
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -101,6 +103,9 @@ func LoadPatch(path string) (*Patch, error) {
 // writes to) is an error and not waited for.
 func readRegular(path string, limit int64) ([]byte, error) {
 	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &InputError{File: path, Msg: "no such file", Err: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read patch series: %w", err)
 	}

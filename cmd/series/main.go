@@ -14,7 +14,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 )
 
 func main() {
@@ -35,10 +38,20 @@ func realMain(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		fmt.Fprintln(stderr, "series: interrupted")
 	case errors.As(err, new(said)):
 	default:
-		fmt.Fprintln(stderr, "series: "+err.Error())
+		fmt.Fprintln(stderr, "series: "+printable(err.Error()))
 		if errors.Is(err, syscall.ENOSPC) {
 			fmt.Fprintln(stderr, "series: see what series clean -n --older 7d would free")
 		}
 	}
 	return code
+}
+
+// printable is text without what a terminal would act on: an error may quote a mail, a patch or a program's output.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, s)
 }
