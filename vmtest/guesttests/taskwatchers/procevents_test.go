@@ -57,6 +57,13 @@ func kinds(events []cnproc.Event) (k []cnproc.Kind) {
 	return k
 }
 
+// execArgs are the arguments of an execve, of which calls only have the addresses: here they neither move nor go.
+var execArgs struct {
+	name *byte
+	argv [2]*byte
+	envp [1]*byte
+}
+
 // Each event comes once, in the order in which things happen to a task, with what belongs to it.
 func TestProcEventsOrder(t *testing.T) {
 	elf, err := tiny.Quit()
@@ -64,9 +71,9 @@ func TestProcEventsOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	argv := [2]*byte{name, nil}
-	var none [1]*byte
-	execs := fork.Call{Nr: unix.SYS_EXECVE, Args: [6]uintptr{uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&argv)), uintptr(unsafe.Pointer(&none))}}
+	execArgs.name, execArgs.argv[0] = name, name
+	execs := fork.Call{Nr: unix.SYS_EXECVE, Args: [6]uintptr{uintptr(unsafe.Pointer(name)),
+		uintptr(unsafe.Pointer(&execArgs.argv)), uintptr(unsafe.Pointer(&execArgs.envp))}}
 	setgid := fork.Call{Nr: unix.SYS_SETGID, Args: [6]uintptr{1001}}
 	setuid := fork.Call{Nr: unix.SYS_SETUID, Args: [6]uintptr{1002}}
 	for _, c := range []struct {
