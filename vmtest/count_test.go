@@ -18,12 +18,12 @@ import (
 	"github.com/seriesrig/series/vmtest/counts"
 )
 
-// counted runs the benchmark of guesttests/counting with a seed, and returns its figures by their units, and the guest's run up to
+// counted runs a benchmark of guesttests/counting with a seed, and returns its figures by their units, and the guest's run up to
 // its last instruction: how long the program ran, to the nanosecond, and what the console said before it.
-func counted(t *testing.T, m Machine, bin string, seed uint64, count bool, ops int) (map[string]float64, string, Machine) {
+func counted(t *testing.T, m Machine, bin, bench string, seed uint64, count bool, ops int) (map[string]float64, string, Machine) {
 	t.Helper()
 	m.Dir, m.Icount = t.TempDir(), &Icount{Seed: seed, Count: count}
-	res, err := Test(t.Context(), m, Job{Binary: bin, Args: []string{"-test.run=^$", "-test.bench=.", fmt.Sprintf("-test.benchtime=%dx", ops)}})
+	res, err := Test(t.Context(), m, Job{Binary: bin, Args: []string{"-test.run=^$", "-test.bench=" + bench, fmt.Sprintf("-test.benchtime=%dx", ops)}})
 	if err != nil || res.Verdict.Kind != Pass || len(res.Benchmarks) == 0 {
 		t.Errorf("%+v, %v", res, err)
 		return nil, "", m
@@ -43,6 +43,8 @@ func counted(t *testing.T, m Machine, bin string, seed uint64, count bool, ops i
 	return figures, fmt.Sprintf("%.9f s\n%s\n%s", res.Elapsed, strings.Join(words, " "), before), m
 }
 
+const getppid = "^BenchmarkGetppid$"
+
 func countingBinary(t *testing.T, a Arch) string {
 	return build(t, a, "counting.test", "test", "-c", "-tags", "guest", "./guesttests/counting")
 }
@@ -54,7 +56,7 @@ func TestRealIcountSideBySide(t *testing.T) {
 		const guests = 3 // more than the cores of the machines that CI has
 		bin := countingBinary(t, m.Arch)
 		run := func(seed uint64) string {
-			_, run, _ := counted(t, m, bin, seed, false, 1000)
+			_, run, _ := counted(t, m, bin, getppid, seed, false, 1000)
 			return run
 		}
 		var alone, beside [guests]string
@@ -78,14 +80,14 @@ func TestRealIcountSideBySide(t *testing.T) {
 }
 
 // What is counted by function is all that was executed, and where: the guest's own clock says how much, and twice the
-// operations are twice the instructions of each function on their way. That it is counted changes no figure.
+// operations are twice the instructions of the functions on their way. That it is counted changes no figure.
 func TestRealCounts(t *testing.T) {
 	onReal(t, func(t *testing.T, m Machine) {
 		bin := countingBinary(t, m.Arch)
 		perOp := map[int]map[string]float64{}
 		for _, ops := range []int{1000, 2000} {
-			figures, _, m := counted(t, m, bin, 1, true, ops)
-			if plain, _, _ := counted(t, m, bin, 1, false, ops); plain["insns/op"] != figures["insns/op"] {
+			figures, _, m := counted(t, m, bin, getppid, 1, true, ops)
+			if plain, _, _ := counted(t, m, bin, getppid, 1, false, ops); plain["insns/op"] != figures["insns/op"] {
 				t.Errorf("%d operations: %v insns/op, and %v where they are counted", ops, plain["insns/op"], figures["insns/op"])
 			}
 			c, err := m.Counts()
@@ -111,11 +113,29 @@ func TestRealCounts(t *testing.T) {
 			}
 		}
 		function := map[Arch]string{AMD64: "__x64_sys_getppid", PPC64: "sys_getppid"}[m.Arch]
-		for _, name := range []string{function, counts.Program} {
+		for _, name := range []string{function, "__task_pid_nr_ns"} {
 			a, b := perOp[1000][name], perOp[2000][name]
 			if a < 1 || math.Abs(a-b) > 0.05*a {
 				t.Errorf("%s has %v instructions an operation of 1000, and %v of 2000\n%v", name, a, b, perOp[1000])
 			}
+		}
+		if n := perOp[2000][counts.Program]; n < 20 || n > 500 { // a loop around a system call, and what Go does beside it
+			t.Errorf("the program itself has %v instructions an operation\n%v", n, perOp[2000])
+		}
+	})
+}
+
+// Beside its figure a benchmark may have what the kernel's tracepoints and scheduler say: a fork is one fork and one exit, and
+// takes schedule() to get to the child.
+func TestRealColumns(t *testing.T) {
+	onReal(t, func(t *testing.T, m Machine) {
+		figures, _, _ := counted(t, m, countingBinary(t, m.Arch), "^BenchmarkFork$", 1, false, 50)
+		t.Log(figures)
+		if figures["sched_process_fork/op"] != 1 || figures["sched_process_exit/op"] != 1 {
+			t.Errorf("%v forks and %v exits an operation, want 1", figures["sched_process_fork/op"], figures["sched_process_exit/op"])
+		}
+		if figures["schedules/op"] < 1 || figures["wakeups/op"] <= 0 || figures["wait-ns/op"] <= 0 {
+			t.Errorf("the scheduler says %v", figures)
 		}
 	})
 }

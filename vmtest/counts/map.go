@@ -73,7 +73,10 @@ func (m *Map) add(f *elf.File, symbols []elf.Symbol) {
 		if bind == elf.STB_LOCAL {
 			rank += 2
 		}
-		if strings.HasPrefix(name, "__") {
+		switch { // a system call without arguments is one function for all ABIs
+		case strings.HasPrefix(name, "__ia32_"):
+			rank += 2
+		case strings.HasPrefix(name, "__"):
 			rank++
 		}
 		all = append(all, mark{s.Value, name, rank})
