@@ -99,35 +99,37 @@ var errReplaced = errors.New("another request was made before the answer to this
 // Tasks makes a request and goes over the tasks of the answer. An error ends the loop. A loop may be left at any time, and
 // its body must not make another request with the same Client. The end of the context is noticed between two reads.
 func (c *Client) Tasks(ctx context.Context, q Request) iter.Seq2[*Task, error] {
-	return func(yield func(*Task, error) bool) { answer(c, ctx, q, (*Reader).Tasks, yield) }
+	return func(yield func(*Task, error) bool) {
+		c.r.gather = true
+		defer func() { c.r.gather = false }()
+		answer(ctx, c, q, (*Reader).nextTask, yield)
+	}
 }
 
 // Messages makes a request and goes over the messages of the answer, as Reader.Messages does. What is said of Tasks holds
 // for it, too.
 func (c *Client) Messages(ctx context.Context, q Request) iter.Seq2[*Message, error] {
-	return func(yield func(*Message, error) bool) { answer(c, ctx, q, (*Reader).Messages, yield) }
+	return func(yield func(*Message, error) bool) { answer(ctx, c, q, (*Reader).next, yield) }
 }
 
-func answer[T any](c *Client, ctx context.Context, q Request, parts func(*Reader) iter.Seq2[*T, error], yield func(*T, error) bool) {
+// answer makes a request and yields what next has until that is nil. It calls both directly and makes no loop over a sequence of
+// the Reader's, as a task is not much more than these calls.
+func answer[T any](ctx context.Context, c *Client, q Request, next func(*Reader) (*T, error), yield func(*T, error) bool) {
 	err := c.ask(ctx, q)
 	seq := c.seq
-	if err == nil {
-		for part, e := range parts(c.r) {
-			if err = e; err != nil {
-				break
-			}
-			if !yield(part, nil) {
-				return
-			}
-			if c.seq != seq {
-				err = errReplaced
-				break
-			}
+	for err == nil {
+		var part *T
+		if part, err = next(c.r); err != nil {
+			break
+		}
+		if part == nil || !yield(part, nil) {
+			return
+		}
+		if c.seq != seq {
+			err = errReplaced
 		}
 	}
-	if err != nil {
-		yield(nil, fmt.Errorf("task_diag %v: %w", q, err))
-	}
+	yield(nil, fmt.Errorf("task_diag %v: %w", q, err))
 }
 
 // One asks about one task, and has a copy of what there is. It is ESRCH where there is no such task, or none that may be

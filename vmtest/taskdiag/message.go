@@ -70,33 +70,45 @@ func parseHeader(b []byte) header {
 // parse reads a whole message about a task, which is at that offset of the answer and at an address that is a multiple
 // of 8. Attributes and flags that are not known are skipped, as the kernel may get more of them.
 func (m *Message) parse(b []byte, at int64) error {
-	*m = Message{raw: b}
 	if len(b) < taskHeader {
 		return malformed(at, "message about a task of %d bytes: want at least %d", len(b), taskHeader)
 	}
 	flags := binary.NativeEndian.Uint32(b[16:])
 	m.Cont, m.Gone = flags&flagCont != 0, flags&flagGone != 0
 	m.TGID, m.PID = binary.NativeEndian.Uint32(b[20:]), binary.NativeEndian.Uint32(b[24:])
+	m.Base, m.Cred, m.Stat, m.vmas, m.raw = nil, nil, nil, nil, b
 	if m.Cont && m.Gone {
 		return malformed(at+16, "message is marked as one that goes on and as one that does not")
 	}
 	for off := taskHeader; off < len(b); {
-		if len(b)-off < attrHeader {
-			return malformed(at+int64(off), "%d bytes behind the last attribute", len(b)-off)
+		rest := b[off:]
+		if len(rest) < attrHeader {
+			return malformed(at+int64(off), "%d bytes behind the last attribute", len(rest))
 		}
-		n, kind := int(binary.NativeEndian.Uint16(b[off:])), binary.NativeEndian.Uint16(b[off+2:])
-		switch left := len(b) - off; {
-		case n < attrHeader:
-			return malformed(at+int64(off), "attribute of %d bytes: want at least %d", n, attrHeader)
-		case n > left:
-			return malformed(at+int64(off), "attribute of %d bytes: the message has %d left", n, left)
+		n, kind := int(binary.NativeEndian.Uint16(rest)), binary.NativeEndian.Uint16(rest[2:])
+		if n < attrHeader || n > len(rest) {
+			return badLength(n, len(rest), at+int64(off))
 		}
-		if err := m.attribute(kind, b[off+attrHeader:off+n:off+n], at+int64(off)); err != nil {
-			return err
+		// What is nearly always all that a message has, and what is between others.
+		switch {
+		case kind == attrPad && n == attrHeader:
+		case kind == attrBase && n >= attrHeader+baseSize && m.Base == nil && !m.Gone && (off+attrHeader)%8 == 0:
+			m.Base = (*Base)(unsafe.Pointer(unsafe.SliceData(rest[attrHeader:])))
+		default:
+			if err := m.attribute(kind, rest[attrHeader:n:n], at+int64(off)); err != nil {
+				return err
+			}
 		}
-		off = min(off+(n+3)&^3, len(b))
+		off += (n + 3) &^ 3
 	}
 	return nil
+}
+
+func badLength(n, left int, at int64) error {
+	if n < attrHeader {
+		return malformed(at, "attribute of %d bytes: want at least %d", n, attrHeader)
+	}
+	return malformed(at, "attribute of %d bytes: the message has %d left", n, left)
 }
 
 func (m *Message) attribute(kind uint16, p []byte, at int64) error {

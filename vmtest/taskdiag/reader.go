@@ -115,8 +115,37 @@ func (r *Reader) Tasks() iter.Seq2[*Task, error] {
 	}
 }
 
-// nextTask is nil at the end of the answer.
+// nextTask is nil at the end of the answer. Nearly every task is a message that is in the buffer as a whole.
 func (r *Reader) nextTask() (*Task, error) {
+	if !r.end && !r.open && len(r.kept) == 0 {
+		if b := r.buf[r.r:r.w]; len(b) >= taskHeader && binary.NativeEndian.Uint16(b[4:]) == msgTask && binary.NativeEndian.Uint32(b[8:]) == r.seq {
+			n := uint(binary.NativeEndian.Uint32(b))
+			if n >= taskHeader && n%8 == 0 && n <= uint(len(b)) && n <= maxMessage && binary.NativeEndian.Uint32(b[16:])&(flagCont|flagGone) == 0 {
+				if err := r.msg.parse(b[:n:n], r.at); err != nil {
+					r.end = true
+					return nil, err
+				}
+				r.r += int(n)
+				r.at += int64(n)
+				r.task.whole(&r.msg)
+				return &r.task, nil
+			}
+		}
+	}
+	return r.partedTask()
+}
+
+// whole makes the task one of a single message.
+func (t *Task) whole(m *Message) {
+	t.TGID, t.PID, t.Gone, t.Base, t.Cred, t.Stat = m.TGID, m.PID, false, m.Base, m.Cred, m.Stat
+	t.parts = t.parts[:0]
+	if len(m.vmas) > 0 {
+		t.parts = append(t.parts, m.vmas)
+	}
+}
+
+// partedTask puts a task together, of however many messages.
+func (r *Reader) partedTask() (*Task, error) {
 	r.begin()
 	for {
 		m, err := r.next()

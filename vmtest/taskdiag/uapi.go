@@ -36,6 +36,7 @@ const (
 	attrHeader  = 4
 	requestSize = nlmsgHeader + 24
 	doneSize    = nlmsgHeader + 8
+	baseSize    = int(unsafe.Sizeof(Base{}))
 	vmaSize     = int(unsafe.Sizeof(VMAHead{}))
 	vmaStatSize = int(unsafe.Sizeof(VMAStat{}))
 )
