@@ -64,7 +64,7 @@ func TestClient32(t *testing.T) {
 	narrow := cmd.Process.Pid
 	stop(t, narrow)
 
-	pids := map[int]string{narrow: "32-bit", 2: "kernel thread"}
+	pids := map[int]string{narrow: "32-bit", idle: "kernel thread"}
 	for _, what := range []string{"mappings", "credentials", "signals", "zombie", "name"} {
 		pids[target(t, what)] = what
 	}

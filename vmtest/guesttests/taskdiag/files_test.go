@@ -294,12 +294,14 @@ func TestConcurrent(t *testing.T) {
 		}
 		return err
 	})
-	time.Sleep(500 * time.Millisecond)
+	const few = 50
+	for begin := time.Now(); !t.Failed() && (time.Since(begin) < 300*time.Millisecond || writes.Load() < few || reads.Load() < few); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Errorf("%d writes, %d reads within %v: want %d each", writes.Load(), reads.Load(), patience, few)
+		}
+	}
 	stop.Store(true)
 	wg.Wait()
-	if writes.Load() < 20 || reads.Load() < 20 {
-		t.Errorf("%d writes, %d reads", writes.Load(), reads.Load())
-	}
 	// And it still works.
 	if a := d.dump(t, dumpOne, showBase, os.Getpid()); len(a.tasks) != 1 {
 		t.Errorf("tasks %v, want this one", a.pids())
@@ -337,8 +339,12 @@ func TestChurn(t *testing.T) {
 		}
 	})
 	d := open(t)
+	const passing = 40 // tasks that come and go, of those that are seen
 	seen := map[int]bool{}
-	for begin, i := time.Now(), 0; i < 12 || time.Since(begin) < time.Second/2; i++ {
+	for begin, i := time.Now(), 0; i < 12 || len(seen) < len(threads)+passing; i++ {
+		if time.Since(begin) > patience {
+			t.Fatalf("%d tasks were seen, %d of them stay: next to nothing comes and goes", len(seen), len(threads))
+		}
 		size := []int{300, 4096, bufSize}[i%3]
 		for _, c := range []struct {
 			strategy, show uint64
@@ -361,8 +367,5 @@ func TestChurn(t *testing.T) {
 				}
 			}
 		}
-	}
-	if len(seen) < len(threads)+40 {
-		t.Errorf("%d tasks were seen, %d of them stay: next to nothing came and went", len(seen), len(threads))
 	}
 }
