@@ -89,7 +89,7 @@ func benchmark(b *testing.B, syscall string, op func(testing.TB) []fork.Call) {
 						must(b, i.Enable(e, true))
 					}
 				}
-				s.measure(b, op(b))
+				s.measure(b, op)
 			})
 		}
 	}
@@ -103,22 +103,23 @@ const (
 
 // measure has a child make b.N operations and reports what one takes of the child's time on a CPU, in its median batch: what
 // is in only some batches, like a tick of the timer, is not in it, and neither is what kauditd does.
-func (s state) measure(b *testing.B, op []fork.Call) {
+func (s state) measure(b *testing.B, op func(testing.TB) []fork.Call) {
 	each := (b.N + batches - 1) / batches
 	times, release := shared[[batches + 1]unix.Timespec](b)
 	defer release()
 	clock := func(n int) fork.Call {
 		return fork.Call{Nr: unix.SYS_CLOCK_GETTIME, Args: [6]uintptr{unix.CLOCK_THREAD_CPUTIME_ID, uintptr(unsafe.Pointer(&times[n]))}}
 	}
-	var calls []fork.Call
-	calls = append(calls, clock(0))
-	for n := range batches {
-		for range each {
-			calls = append(calls, op...)
+	calls, done := s.run(b, each*batches*passes, func() []fork.Call {
+		one, calls := op(b), []fork.Call{clock(0)}
+		for n := range batches {
+			for range each {
+				calls = append(calls, one...)
+			}
+			calls = append(calls, clock(n+1))
 		}
-		calls = append(calls, clock(n+1))
-	}
-	done := s.run(b, calls, each*batches*passes)
+		return calls
+	})
 	for i, c := range done {
 		if want := calls[i].Result; c.Errno != 0 || want != 0 && c.Result != want {
 			b.Fatalf("call %d, number %d, returned %d, %v, want %d", i, c.Nr, c.Result, c.Errno, want)
@@ -141,9 +142,11 @@ func unit() string {
 	return "ns/op"
 }
 
-// run has a child make the calls while audit is in the state, and looks whether audit did what it should.
-func (s state) run(b *testing.B, calls []fork.Call, ops int) (done []fork.Call) {
+// run has a child make the calls while audit is in the state, and looks whether audit did what it should. What is to be called
+// is asked for when nothing is opened any more before the fork.
+func (s state) run(b *testing.B, ops int, ask func() []fork.Call) (calls, done []fork.Call) {
 	child := func() {
+		calls = ask()
 		end := make(chan error)
 		go func() { // on a thread that ends with it, as a seccomp filter is for ever
 			runtime.LockOSThread()
@@ -165,7 +168,7 @@ func (s state) run(b *testing.B, calls []fork.Call, ops int) (done []fork.Call) 
 	}
 	if !s.on {
 		off(b, child)
-		return done
+		return calls, done
 	}
 	a := auditor.New(b)
 	if s.filter != "" {
@@ -181,7 +184,7 @@ func (s state) run(b *testing.B, calls []fork.Call, ops int) (done []fork.Call) 
 	if events := a.Events(child); len(events) != want {
 		b.Fatalf("%d events, want %d", len(events), want)
 	}
-	return done
+	return calls, done
 }
 
 // off runs something while audit is disabled and new tasks have no context.

@@ -205,7 +205,7 @@ func TestRefused(t *testing.T) {
 	}
 	refused := slices.DeleteFunc(slices.Clone(c.Exits[k.PID]), func(e exit) bool { return e.Exit != -int64(unix.EPERM) })
 	if len(refused) != want {
-		t.Errorf("%d exits of a syscall that seccomp refused, want %d: %+v", len(refused), want, refused)
+		t.Errorf("%d exits of a syscall that seccomp refused, want %d: %+v; raw_syscalls has %+v", len(refused), want, c.Exits[k.PID], c.RawExits[k.PID])
 	}
 	if n := countMarked(c.Entries[k.PID]); n != 1 {
 		t.Errorf("%d entries of the syscall after it, want 1", n)
