@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -15,11 +16,7 @@ var packages = map[string]string{
 	"qemu-system-ppc64":         "qemu-system-ppc",
 	"powerpc64-linux-gnu-gcc":   "gcc-powerpc64-linux-gnu",
 	"powerpc64le-linux-gnu-gcc": "gcc-powerpc64le-linux-gnu",
-	"powerpc64-linux-gnu-ld":    "binutils-powerpc64-linux-gnu",
-	"powerpc64le-linux-gnu-ld":  "binutils-powerpc64le-linux-gnu",
-	"ld":                        "binutils",
 	"ld.lld":                    "lld",
-	"as":                        "binutils",
 	"apt-get":                   "apt",
 	"apt-cache":                 "apt",
 	"dpkg-deb":                  "dpkg",
@@ -31,6 +28,9 @@ var packages = map[string]string{
 	"public-inbox-mda":          "public-inbox",
 	"public-inbox-httpd":        "public-inbox",
 }
+
+// binutils are the programs of that package; with the name of another machine before it, it brings them for that one.
+var binutils = []string{"ar", "as", "ld", "nm", "objcopy", "objdump", "ranlib", "readelf", "size", "strip"}
 
 // A MissingError says that a program is not installed, and which Debian package brings it.
 type MissingError struct {
@@ -58,6 +58,13 @@ func Look(tool string) (string, error) {
 func Package(tool string) string {
 	if pkg := packages[tool]; pkg != "" {
 		return pkg
+	}
+	machine, program := "", tool
+	if i := strings.LastIndex(tool, "-linux-gnu-"); i >= 0 {
+		machine, program = "-"+tool[:i]+"-linux-gnu", tool[i+len("-linux-gnu-"):]
+	}
+	if slices.Contains(binutils, program) {
+		return "binutils" + machine
 	}
 	return tool
 }
