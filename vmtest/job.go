@@ -68,11 +68,14 @@ type TestResult struct {
 	// Benchmarks are the lines of benchmark results, and the configuration lines among them, as they were printed.
 	Benchmarks []string `json:"benchmarks,omitempty"`
 	Elapsed    float64  `json:"elapsed"` // seconds of the guest
-	Status     int      `json:"status"`  // exit status of the binary; -1 when it did not exit
-	JSON       string   `json:"json"`    // path of the test2json events
-	Log        string   `json:"log"`     // path of what the binary printed
-	Dir        string   `json:"dir"`     // folder of all logs
-	Times      Times    `json:"times"`
+	// Unconfirmed says that a restored guest had a finding that a booted one had not: the kernel may do so now and then,
+	// or it is the restore, or the host. Another run may end otherwise.
+	Unconfirmed bool   `json:"unconfirmed,omitempty"`
+	Status      int    `json:"status"` // exit status of the binary; -1 when it did not exit
+	JSON        string `json:"json"`   // path of the test2json events
+	Log         string `json:"log"`    // path of what the binary printed
+	Dir         string `json:"dir"`    // folder of all logs
+	Times       Times  `json:"times"`
 }
 
 // A TestCase is one test of a binary.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -136,18 +137,19 @@ type guestRun struct {
 
 // runTests is a way of running a test binary.
 type runTests struct {
-	name string
-	run  func(context.Context, vmtest.Machine, vmtest.Job) (*vmtest.TestResult, error)
+	name   string
+	kernel string // id of the build whose outcome it is, "" for the cell's own
+	run    func(context.Context, vmtest.Machine, vmtest.Job) (*vmtest.TestResult, error)
 }
 
 var (
-	inOneGuest = runTests{"one", vmtest.Test}      // all that the binary has, in a guest that is booted for it
-	inGuests   = runTests{"each", vmtest.TestEach} // each test in a guest of its own, restored from a snapshot
+	inOneGuest = runTests{name: "one", run: vmtest.Test}      // all that the binary has, in a guest that is booted for it
+	inGuests   = runTests{name: "each", run: vmtest.TestEach} // each test in a guest of its own, restored from a snapshot
 )
 
 // runGuest runs a test binary in a guest of its own, unless the outcome is known from an earlier run: same kernel, same
 // binary and arguments, same initramfs, same QEMU and command line. What depends on how busy the host was (hang, noboot,
-// rig) is never kept.
+// rig, and what a second guest did not confirm) is never kept.
 func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job vmtest.Job, bin testBinary, how runTests, again bool) (*guestRun, error) {
 	args, err := m.Args()
 	if err != nil {
@@ -163,7 +165,7 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 		}
 	}
 	jobID := fmt.Sprintf("%q %q %q %v %v", job.Args, job.Env, job.Dir, job.PerTest, m.Limit)
-	key := cache.KeyOf("guest run 1", how.name, c.build.ID, bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID+countKey(m))
+	key := cache.KeyOf("guest run 1", how.name, cmp.Or(how.kernel, c.build.ID), bin.hash, id.initramfs, id.version, strings.Join(args, "\x00"), jobID+countKey(m))
 	if again && !s.journal.ran(key) { // nor twice, where a run goes on
 		if err := s.store.Cache.Remove("guestrun", key); err != nil {
 			return nil, err
@@ -202,8 +204,7 @@ func (s *session) runGuest(ctx context.Context, c *cell, m vmtest.Machine, job v
 			CPUs:    max(1, m.CPUs),
 			Memory:  max(m.Memory, 0),
 		}}
-		switch res.Verdict.Kind {
-		case vmtest.Hang, vmtest.NoBoot, vmtest.Rig:
+		if k := res.Verdict.Kind; res.Unconfirmed || k == vmtest.Hang || k == vmtest.NoBoot || k == vmtest.Rig {
 			return errNotKept
 		}
 		return keepRun(dir, m.Dir, fresh)
@@ -399,6 +400,9 @@ func testSummary(t *results.Tests) string {
 	if t.Skipped > 0 {
 		text += fmt.Sprintf(", %d skipped", t.Skipped)
 	}
+	if t.SameAs != "" {
+		text += fmt.Sprintf("; not booted, the kernel is that of %s", t.SameAs)
+	}
 	return text
 }
 
@@ -414,6 +418,11 @@ type guestOptions struct {
 func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) error {
 	sum := &results.Tests{Verdict: results.Pass}
 	c.rec.Tests = sum
+	first, err := s.firstKernel(ctx, c)
+	if err != nil {
+		return err
+	}
+	known := true
 	for _, pkg := range s.series.Tests {
 		bin, err := s.testBinary(ctx, c.arch, pkg)
 		if err != nil {
@@ -427,16 +436,21 @@ func (s *session) testCell(ctx context.Context, c *cell, opts guestOptions) erro
 		if opts.fresh {
 			how = inOneGuest
 		}
+		how.kernel = first.ID
 		r, err := s.runGuest(ctx, c, s.machine(c), job, bin, how, opts.again)
 		if err != nil {
 			return err
 		}
+		known = known && r.Cached
 		c.rec.QEMU = &r.QEMU
 		sum.Log = r.Dir
 		if r.Verdict.Kind == vmtest.Rig {
 			return fmt.Errorf("guest: %s (logs in %s)", r.Verdict, r.Dir)
 		}
 		s.judge(sum, c, r, opts.require)
+	}
+	if known {
+		sum.SameAs = first.instead(s, c)
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ type Options struct {
 	Program func(guest.Command) (out string, status int)
 }
 
+// Restored tells whether the fake is one that goes on from a snapshot.
+func Restored() bool { return slices.Contains(os.Args, "-incoming") }
+
 // A player is the fake's state.
 type player struct {
 	how             string
@@ -121,13 +124,34 @@ func (p *player) serveQMP() {
 	dec := json.NewDecoder(p.qmp)
 	for {
 		var c struct {
-			Execute string          `json:"execute"`
-			ID      json.RawMessage `json:"id"`
+			Execute   string          `json:"execute"`
+			ID        json.RawMessage `json:"id"`
+			Arguments struct {
+				URI string `json:"uri"`
+			} `json:"arguments"`
 		}
 		if dec.Decode(&c) != nil {
 			return
 		}
 		ret := "{}"
+		switch c.Execute {
+		case "stop":
+			p.event("STOP", "{}")
+		case "cont":
+			p.event("RESUME", "{}")
+		case "query-status":
+			ret = `{"status": "paused"}`
+		case "query-migrate":
+			ret = `{"status": "completed"}`
+		case "migrate":
+			if line, ok := strings.CutPrefix(c.Arguments.URI, "exec:"); ok {
+				x := exec.Command("/bin/sh", "-c", line)
+				x.Stdin = strings.NewReader("state\n")
+				if err := x.Run(); err != nil {
+					ret = `{"status": "failed"}`
+				}
+			}
+		}
 		if c.Execute == "quit" && p.is("noquit", "noterm") {
 			continue
 		}
@@ -146,6 +170,10 @@ func (p *player) serveQMP() {
 // boot plays the kernel and the agent's beginning.
 func (p *player) boot() {
 	if p.is("silent") {
+		return
+	}
+	if Restored() {
+		p.serveAgent()
 		return
 	}
 	if p.is("vofexit") && slices.ContainsFunc(os.Args, func(a string) bool { return strings.Contains(a, "x-vof=on") }) {
@@ -252,6 +280,10 @@ func (p *player) serveAgent() {
 			var c guest.Command
 			json.Unmarshal(f.Payload, &c)
 			go p.playCommand(c, clock, signals)
+		case guest.TypeResume:
+			p.send(guest.TypeHello, guest.Hello{Version: guest.Version, Arch: "amd64", Release: "6.12.117"})
+		case guest.TypeInterval:
+			p.send(guest.TypeAck, guest.Ack{Of: f.Type})
 		case guest.TypeReboot:
 			p.send(guest.TypeDone, guest.Done{Commands: 1})
 		}
