@@ -145,7 +145,7 @@ func describe(t *Task) string {
 	if t.Stat != nil {
 		s += fmt.Sprintf("stat %+v\n", *t.Stat)
 	}
-	for v := range t.VMAs() {
+	for v := range t.VMAs {
 		s += fmt.Sprintf("vma %+v %q", *v.VMAHead, v.Name)
 		if v.Stat != nil {
 			s += fmt.Sprintf(" %+v", *v.Stat)

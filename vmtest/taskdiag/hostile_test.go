@@ -132,7 +132,7 @@ func FuzzReader(f *testing.F) {
 				break
 			}
 			kept += len(m.Bytes())
-			for v := range m.VMAs() {
+			for v := range m.VMAs {
 				names += len(v.Name)
 			}
 		}

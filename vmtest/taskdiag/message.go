@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"unsafe"
 )
 
@@ -47,10 +46,8 @@ type Message struct {
 // Bytes is the message as it came, with its headers.
 func (m *Message) Bytes() []byte { return m.raw }
 
-// VMAs are the mappings that the message has.
-func (m *Message) VMAs() iter.Seq[VMA] {
-	return func(yield func(VMA) bool) { eachVMA(m.vmas, yield) }
-}
+// VMAs is an iterator over the mappings that the message has: for v := range m.VMAs.
+func (m *Message) VMAs(yield func(VMA) bool) { eachVMA(m.vmas, yield) }
 
 // A header is a struct nlmsghdr.
 type header struct {

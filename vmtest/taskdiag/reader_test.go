@@ -110,7 +110,7 @@ func TestMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		for range m.VMAs() {
+		for range m.VMAs {
 			n++
 		}
 		got = append(got, fmt.Sprintf("%d/%d cont=%v gone=%v %v%v%v %d", m.TGID, m.PID, m.Cont, m.Gone, m.Base != nil, m.Cred != nil, m.Stat != nil, n))

@@ -4,10 +4,7 @@
 
 package taskdiag
 
-import (
-	"iter"
-	"unsafe"
-)
+import "unsafe"
 
 // A Task is all that an answer has about one task, put together from as many messages as it took. It is a view of buffers
 // that are used again when the loop over tasks goes on; Clone makes one that stays.
@@ -24,14 +21,12 @@ type Task struct {
 	parts [][]byte // of the records of mappings
 }
 
-// VMAs are the mappings of a task in the order of their addresses. Where they change while they are read, one may come
-// twice or not at all, as in /proc/PID/maps.
-func (t *Task) VMAs() iter.Seq[VMA] {
-	return func(yield func(VMA) bool) {
-		for _, p := range t.parts {
-			if !eachVMA(p, yield) {
-				return
-			}
+// VMAs is an iterator over the mappings of a task in the order of their addresses: for v := range t.VMAs. Where they change
+// while they are read, one may come twice or not at all, as in /proc/PID/maps.
+func (t *Task) VMAs(yield func(VMA) bool) {
+	for _, p := range t.parts {
+		if !eachVMA(p, yield) {
+			return
 		}
 	}
 }

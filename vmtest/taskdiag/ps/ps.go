@@ -127,6 +127,11 @@ type Proc struct{ *procfs.Dir }
 // Each reads stat, or status, or both of every process: as few as have all columns.
 func (s Proc) Each(ctx context.Context, columns []Column, f func(Row) error) error {
 	stat, status := files(columns)
+	// Whoever wants IDs and names only does not look at the numbers behind them.
+	parse := procfs.ParseStat
+	if !slices.ContainsFunc(columns, func(c Column) bool { return c.groups != 0 }) {
+		parse = func(b []byte, base *taskdiag.Base, _ *taskdiag.Stat) error { return procfs.ParseBase(b, base) }
+	}
 	var base taskdiag.Base
 	var cred taskdiag.Cred
 	var st taskdiag.Stat
@@ -136,7 +141,7 @@ func (s Proc) Each(ctx context.Context, columns []Column, f func(Row) error) err
 		if failed = context.Cause(ctx); failed != nil {
 			return false
 		}
-		failed = s.one(pid, stat, status, row)
+		failed = s.one(pid, stat, status, parse, row)
 		switch {
 		case errors.Is(failed, syscall.ENOENT), errors.Is(failed, syscall.ESRCH):
 			failed = nil // it has ended since
@@ -148,13 +153,13 @@ func (s Proc) Each(ctx context.Context, columns []Column, f func(Row) error) err
 	return errors.Join(failed, err)
 }
 
-func (s Proc) one(pid int, stat, status bool, r Row) error {
+func (s Proc) one(pid int, stat, status bool, parse func([]byte, *taskdiag.Base, *taskdiag.Stat) error, r Row) error {
 	if stat {
 		b, err := s.Read(pid, procfs.Stat)
 		if err != nil {
 			return err
 		}
-		if err := procfs.ParseStat(b, r.Base, r.Stat); err != nil {
+		if err := parse(b, r.Base, r.Stat); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func Print(w io.Writer, t *taskdiag.Task) error {
 	if err := out.Encode([]any{t.TGID, t.PID, t.Base, t.Cred, t.Stat}); err != nil {
 		return err
 	}
-	for v := range t.VMAs() {
+	for v := range t.VMAs {
 		if err := out.Encode([]any{v.VMAHead, string(v.Name), v.Stat}); err != nil {
 			return err
 		}

@@ -129,7 +129,7 @@ func describe(w io.Writer, m *taskdiag.Message) {
 	if m.Stat != nil {
 		fmt.Fprintf(w, "  stat %+v\n", *m.Stat)
 	}
-	for v := range m.VMAs() {
+	for v := range m.VMAs {
 		fmt.Fprintf(w, "  vma %x-%x flags %#x offset %#x dev %x:%x inode %d page size %d name %q\n",
 			v.Start, v.End, uint32(v.Flags), v.Offset, v.DevMajor, v.DevMinor, v.Inode, v.PageSize, v.Name)
 		if v.Stat != nil {
