@@ -5,9 +5,10 @@
 // table and watchers of modules. These tests are skipped where the running kernel has no symbol of the series' table, and
 // say so. The tests need the build tag guest and run as root in a guest of their own.
 //
-// What the host may say: SERIES_TIMES, how often modules come and go, 10 times by default (1000 times are scripts/soak-task-watchers,
-// and take longer than the minute that a test has by default); SERIES_MODULES, a folder of modules in the place of
-// /lib/modules.
+// What the host may say: SERIES_TIMES, how often modules come and go, 10 times by default (1000 times are
+// scripts/soak-task-watchers, and take longer than the minute that a test has by default); SERIES_ROUNDS, how often each
+// allocation of a fork is to fail, 2 times by default, which shows what goes wrong at once, and 20 or more what is left
+// behind; SERIES_MODULES, a folder of modules in the place of /lib/modules.
 //
 // What no test can see: that the owner of a thread keyring changes before new credentials are those of the task, for which
 // key_fsuid_changed() may not become a watcher of uid; from outside, the moment in between cannot be hit.

@@ -34,7 +34,7 @@ var flags = []uint64{0, unix.CLONE_SYSVSEM, unix.CLONE_FS | unix.CLONE_FILES, un
 
 // A fork that fails near its end, as the cgroup is full, leaves nothing behind, and its parent as it was.
 func TestFailedForksLeaveNothing(t *testing.T) {
-	const forks = 1000
+	forks := fewer(1000)
 	full := newCgroup(t)
 	full.set("pids.max", "0")
 	w, s := parent(t)
@@ -59,7 +59,7 @@ func TestFailedForksLeaveNothing(t *testing.T) {
 	lockdep(t)
 }
 
-// Each allocation of a fork fails in its turn; whether the fork does or not, nothing is left behind.
+// Each allocation of a fork fails in its turn, twice or as often as SERIES_ROUNDS says; whether the fork does or not, nothing is left behind.
 func TestFailNth(t *testing.T) {
 	const file = "/proc/thread-self/fail-nth"
 	if _, err := os.Stat(file); err != nil {
@@ -121,7 +121,13 @@ func TestFailNth(t *testing.T) {
 		return injected, failed
 	}
 	all(1)
-	const rounds = 15
+	rounds := 2
+	if s := os.Getenv("SERIES_ROUNDS"); s != "" {
+		var err error
+		if rounds, err = strconv.Atoi(s); err != nil || rounds < 1 {
+			t.Fatalf("SERIES_ROUNDS=%s: want a number from 1 on", s)
+		}
+	}
 	count := slabCount{t, slabs(t), rounds * 2}
 	injected, failed := all(rounds)
 	count.settled(fmt.Sprintf("%d forks that fail", failed))
