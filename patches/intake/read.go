@@ -108,6 +108,7 @@ func (v *version) fill(s *Series) error {
 		return top.errorf("the subject has a control character")
 	}
 	s.To, s.Cc = recipients(top)
+	v.common(s)
 	s.ID = v.ownID()
 	if s.ID == "" {
 		s.ID = slug(s.Title)
@@ -126,6 +127,42 @@ func summary(subject string) string {
 		}
 		subject = subject[len(m):]
 	}
+}
+
+// common keeps those recipients who got all of the thread. Who got only some of the messages did so by the files that these
+// change, and will again; the whole series is not for them. Where nobody got all, everybody who got the first message does.
+func (v *version) common(s *Series) {
+	all := []*letter{}
+	if v.cover != nil {
+		all = append(all, v.cover)
+	}
+	for _, l := range v.patches {
+		all = append(all, l)
+	}
+	inAll := func(text string) bool {
+		a, err := netmail.ParseAddress(text)
+		return err == nil && !slices.ContainsFunc(all, func(l *letter) bool {
+			return !slices.ContainsFunc(slices.Concat(l.To, l.Cc), func(b netmail.Address) bool { return strings.EqualFold(a.Address, b.Address) })
+		})
+	}
+	filter := func(list []string) (out []string) {
+		for _, text := range list {
+			if inAll(text) {
+				out = append(out, text)
+			}
+		}
+		return out
+	}
+	to, cc := filter(s.To), filter(s.Cc)
+	left := len(s.To) + len(s.Cc) - len(to) - len(cc)
+	switch {
+	case left == 0 || len(to)+len(cc) == 0:
+		return
+	case len(to) == 0:
+		to, cc = cc, nil
+	}
+	s.To, s.Cc = to, cc
+	s.note("%d of those who got the first message did not get all: they are left to MAINTAINERS; who is not in there belongs into [mail] of series.toml", left)
 }
 
 // recipients are who a thread went to, each once; with nobody in To, Cc is it.

@@ -404,3 +404,31 @@ func TestWriteWhole(t *testing.T) {
 		t.Errorf("in the folder is %v", all)
 	}
 }
+
+// Who got only some of the messages is left to MAINTAINERS; where nobody got all, the first message says.
+func TestCommonRecipients(t *testing.T) {
+	message := func(n int, to, cc string) string {
+		diff := ""
+		if n > 0 {
+			diff = fmt.Sprintf("---\ndiff --git a/f%d b/f%d\nnew file mode 100644\nindex 0000000..1234567\n--- /dev/null\n+++ b/f%d\n@@ -0,0 +1 @@\n+1\n-- \n2.39.5\n", n, n, n)
+		}
+		return fmt.Sprintf("From x Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\nTo: %s\nCc: %s\nSubject: [PATCH %d/2] f: add %d\nDate: Fri, 2 Jan 2026 03:04:05 +0100\nMessage-Id: <%d@x>\n\nWhy.\n%s\n", to, cc, n, n, n, diff)
+	}
+	for name, c := range map[string]struct{ thread, wantTo, wantCc string }{
+		"some": {thread: message(0, "list@example.org, M1 <m1@example.org>, m2@example.org", "other@example.org") +
+			message(1, "LIST@example.org, M1 <m1@example.org>", "other@example.org") + message(2, "list@example.org, m2@example.org", "other@example.org"),
+			wantTo: "list@example.org", wantCc: "other@example.org"},
+		"none in To": {thread: message(0, "m1@example.org", "list@example.org") + message(1, "m1@example.org", "list@example.org") + message(2, "m2@example.org", "list@example.org"),
+			wantTo: "list@example.org"},
+		"nobody": {thread: message(0, "m1@example.org, m2@example.org", "x@example.org") + message(1, "m1@example.org", "y@example.org") + message(2, "m2@example.org", "z@example.org"),
+			wantTo: "m1@example.org m2@example.org", wantCc: "x@example.org"},
+	} {
+		s, err := intake.ReadFrom("x.mbox", strings.NewReader(c.thread), intake.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if to, cc := strings.Join(s.To, " "), strings.Join(s.Cc, " "); to != c.wantTo || cc != c.wantCc {
+			t.Errorf("%s: to %q, cc %q, want %q and %q", name, to, cc, c.wantTo, c.wantCc)
+		}
+	}
+}
