@@ -21,12 +21,19 @@ type Function struct {
 	DeltaErr *float64 `json:"delta_err"` // half of the 95 % interval of that; 0 where each seed says the same, nil of one seed
 }
 
+// Exact tells whether the function's instructions differ from those in the kernel before, and with each seed by the same number.
+// That is what a patch does to the path itself. What only happens to be different, such as where a timer interrupt or a grace period
+// of RCU fell, differs from seed to seed.
+func (f Function) Exact() bool {
+	return f.Delta != nil && *f.Delta != 0 && f.DeltaErr != nil && *f.DeltaErr == 0
+}
+
 // RestOfFunctions is the name under which a record has together what it does not have function by function.
 const RestOfFunctions = "[rest]"
 
-// maxFunctions is how many functions of a metric a record has one by one: those that changed most, or where nothing can have
-// changed, those with most instructions.
-const maxFunctions = 40
+// maxFunctions is how many functions of a metric a record has one by one: those that changed by the same with each seed, then those
+// that changed most; or where nothing can have changed, those with most instructions.
+const maxFunctions = 60
 
 // FunctionCounts are a metric's parts, function by function, of each seed in turn.
 type FunctionCounts []map[string]float64
@@ -47,8 +54,14 @@ func FunctionsOf(before, after FunctionCounts) ([]Function, error) {
 		}
 		return f.Mean
 	}
+	rank := func(f Function) int {
+		if f.Exact() {
+			return 0
+		}
+		return 1
+	}
 	slices.SortStableFunc(all, func(a, b Function) int {
-		return cmp.Or(cmp.Compare(weight(b), weight(a)), cmp.Compare(b.Mean, a.Mean), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(weight(b), weight(a)), cmp.Compare(b.Mean, a.Mean), strings.Compare(a.Name, b.Name))
 	})
 	kept := all[:min(len(all), maxFunctions)]
 	if before != nil { // what did not change is in the rest

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	functionRows = 6   // of each kernel, so that a reader comes to the end
+	functionRows = 8   // of each kernel, so that a reader comes to the end
 	leastChange  = 0.5 // instructions: what changed by less is in the rest
 )
 
@@ -64,19 +64,24 @@ func functionTable(r *Run) (*Table, error) {
 		}
 	}
 	t.Notes = []string{
-		"Cost: change from the kernel before, counted by QEMU function by function as the compiler has them: what is inlined belongs to the function that it is in.",
-		fmt.Sprintf("Cost err: half of the 95 %% interval over the seeds; 0: each says the same. Rest: all functions that changed by less, or by less than %v.", leastChange),
-		"[program]: outside of the kernel. Functions that moved from one file to another, or were renamed, are gone in one line and new in another.",
+		"Cost: change from the kernel before, counted by QEMU function by function as the compiler has them: what is inlined belongs to the function that it is in. Cost err: half of the 95 % interval over the seeds.",
+		"Path: all functions whose change is the same with each seed, to the last instruction: what the patch itself does. The others depend on where timer interrupts, grace periods and full pages fell; a change of theirs smaller than its error is none.",
+		fmt.Sprintf("Rest: functions that changed by less than those shown, or by less than %v. [program]: outside of the kernel.", leastChange),
 	}
 	return t, nil
 }
 
-// functionCells are the lines of one kernel: the whole, the functions that changed most, and what the others come to.
+// functionCells are the lines of one kernel: the whole, what is the same with each seed, the functions that changed most, and what the
+// others come to.
 func functionCells(b *Benchmark) [][]string {
 	var shown [][]string
-	total, rest := 0.0, 0.0
+	total, path, rest := 0.0, 0.0, 0.0
+	exact := false
 	for _, f := range b.Functions {
 		total += *f.Delta
+		if f.Exact() && f.Name != RestOfFunctions {
+			path, exact = path+*f.Delta, true
+		}
 		if f.Name == RestOfFunctions || len(shown) == functionRows || math.Abs(*f.Delta) < leastChange {
 			rest += *f.Delta
 			continue
@@ -91,7 +96,11 @@ func functionCells(b *Benchmark) [][]string {
 	if b.DeltaErr != nil {
 		half = FormatValue(*b.DeltaErr, b.Unit)
 	}
-	out := append([][]string{{plus(total, FormatValue(total, b.Unit)), half, "all"}}, shown...)
+	out := [][]string{{plus(total, FormatValue(total, b.Unit)), half, "all"}}
+	if exact {
+		out = append(out, []string{plus(path, FormatValue(path, b.Unit)), "0", "path"})
+	}
+	out = append(out, shown...)
 	if math.Abs(rest) >= 0.05 {
 		out = append(out, []string{plus(rest, FormatValue(rest, b.Unit)), "", "rest"})
 	}
