@@ -423,7 +423,7 @@ func TestCommonRecipients(t *testing.T) {
 		"nobody": {thread: message(0, "m1@example.org, m2@example.org", "x@example.org") + message(1, "m1@example.org", "y@example.org") + message(2, "m2@example.org", "z@example.org"),
 			wantTo: "m1@example.org m2@example.org", wantCc: "x@example.org"},
 	} {
-		s, err := intake.ReadFrom("x.mbox", strings.NewReader(c.thread), intake.Options{})
+		s, err := ReadFrom("x.mbox", strings.NewReader(c.thread), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
