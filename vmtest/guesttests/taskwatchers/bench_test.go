@@ -6,11 +6,14 @@ package taskwatchers
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,9 +23,10 @@ import (
 )
 
 const (
-	batch    = 50 // children
-	warmings = 20 // batches more than what is asked for, half of them at most to settle
-	settled  = 0.02
+	warming  = 1000 // operations before those that are measured
+	measured = 5    // operations for each of b.N
+	window   = 100  // operations in which settling shows
+	settled  = 0.01 // of its length is how much an operation may take more or less than in the end
 )
 
 // unit is what the guest's clock counts.
@@ -44,20 +48,16 @@ func BenchmarkExec(b *testing.B) {
 }
 
 func benchmark(b *testing.B, flags uint64, execs bool) {
-	loop := tiny.Loop{Batches: warmings + (b.N+batch-1)/batch, Ops: batch, Flags: flags}
+	if probe(b.N) {
+		return
+	}
+	loop := tiny.Loop{Batches: warming + measured*b.N, Ops: 1, Flags: flags}
 	if execs {
 		quit, err := tiny.Quit()
 		loop.Exec = program(b, "quit", quit, err)
 	}
 	elf, err := loop.ELF()
-	path := program(b, "loop", elf, err)
-	b.ResetTimer()
-	out, err := exec.Command(path).Output()
-	b.StopTimer()
-	if err != nil {
-		b.Fatalf("the program that makes children: %v", err)
-	}
-	times, err := loop.Times(out)
+	times, err := runLoop(loop, program(b, "loop", elf, err))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -66,44 +66,99 @@ func benchmark(b *testing.B, flags uint64, execs bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var sum time.Duration
-	for _, t := range times[from:] {
-		sum += t
-	}
+	region := times[warming:]
 	b.ReportMetric(0, "ns/op") // what testing would say, with the warming and the start of the program in it
-	b.ReportMetric(float64(sum.Nanoseconds())/float64(batch*(len(times)-from)), unit())
-	b.ReportMetric(float64(from*batch), "warm-up-ops")
-	mark.Report(b, first+from, first+len(times), batch*(len(times)-from))
+	b.ReportMetric(calm(region), unit())
+	b.ReportMetric(mean(region), "mean-"+unit())
+	b.ReportMetric(float64(from), "warm-up-ops")
+	mark.Report(b, first+warming, first+len(times), len(region))
 }
 
-// warm returns from which batch on things have settled.
+// runLoop runs a loop. What it writes goes to a file: nobody wakes up to read it.
+func runLoop(loop tiny.Loop, path string) ([]time.Duration, error) {
+	out, err := os.Create(path + ".out")
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd := exec.Command(path)
+	cmd.Stdout = out
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("the program that makes children: %w", err)
+	}
+	b, err := os.ReadFile(out.Name())
+	if err != nil {
+		return nil, err
+	}
+	return loop.Times(b)
+}
+
+// calm is how many nanoseconds an operation takes in which nothing else happens: the mean of those between the 5th and the 20th
+// percentile. A tick, the callbacks of RCU or an empty slab make others longer, by up to ten times.
+func calm(times []time.Duration) float64 {
+	times = slices.Clone(times)
+	slices.Sort(times)
+	return mean(times[len(times)/20 : len(times)/5])
+}
+
+func mean(times []time.Duration) float64 {
+	var sum time.Duration
+	for _, t := range times {
+		sum += t
+	}
+	return float64(sum.Nanoseconds()) / float64(len(times))
+}
+
+// warm returns after how many operations things have settled, and an error where that is not before those that are measured.
 func warm(times []time.Duration) (int, error) {
-	half := slices.Clone(times[len(times)/2:])
-	slices.Sort(half)
-	median := half[len(half)/2]
-	for i, t := range times[:len(times)/2] {
-		if t <= median+time.Duration(settled*float64(median)) {
+	want := calm(times[warming:])
+	var all []float64
+	for i := 0; i+window <= warming; i += window {
+		got := calm(times[i : i+window])
+		if math.Abs(got-want) <= settled*want {
 			return i, nil
 		}
+		all = append(all, got)
 	}
-	return 0, fmt.Errorf("no batch of the first half of %d is within %.0f %% of the median of the second half, %v: %v",
-		len(times), 100*settled, median, times)
+	return 0, fmt.Errorf("no %d of the first %d operations take as long, within %.1f %%, as those after them, %.0f ns: %.0f",
+		window, warming, 100*settled, want, all)
+}
+
+// probe tells the call of a benchmark by which package testing only sees whether it works.
+func probe(n int) bool {
+	f := flag.Lookup("test.benchtime")
+	return n == 1 && (f == nil || f.Value.String() != "1x")
 }
 
 func TestWarm(t *testing.T) {
+	// times are those of operations that take the last of a list for ever, and each of those before it 100 times.
+	times := func(each ...time.Duration) []time.Duration {
+		all := make([]time.Duration, 2*warming)
+		for i := range all {
+			all[i] = each[min(i/window, len(each)-1)]
+			if i%3 == 0 {
+				all[i] *= 5 // what something else does now and then
+			}
+		}
+		return all
+	}
 	for _, c := range []struct {
 		times []time.Duration
 		want  int
 	}{
-		{[]time.Duration{100, 100, 100, 100}, 0},
-		{[]time.Duration{200, 103, 102, 100, 100, 100, 100, 150}, 2},
+		{times(1000), 0},
+		{times(2000, 1100, 1009, 1000), 200},
+		{times(900, 1000), 100}, // it may get dearer, too
 	} {
 		if got, err := warm(c.times); got != c.want || err != nil {
-			t.Errorf("warm(%v) = %d, %v, want %d", c.times, got, err, c.want)
+			t.Errorf("warm = %d, %v, want %d", got, err, c.want)
+		}
+		if got := calm(c.times[warming:]); got != 1000 {
+			t.Errorf("calm = %v, want 1000: what happens now and then is not in it", got)
 		}
 	}
-	if got, err := warm([]time.Duration{400, 300, 200, 100}); err == nil {
-		t.Errorf("warm of what never settles = %d, want an error", got)
+	if got, err := warm(times(2000, 1900, 1800, 1700, 1600, 1500, 1400, 1300, 1200, 1100, 1000)); err == nil {
+		t.Errorf("warm of what settles too late = %d, want an error", got)
 	}
 }
 
@@ -123,4 +178,33 @@ func program(t testing.TB, name string, b []byte, err error) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// The program that forks is small, or what a patch costs would be lost in the copying of page tables.
+func TestMaps(t *testing.T) {
+	loop := tiny.Loop{Batches: 1 << 16, Ops: 100, Flags: uint64(syscall.SIGCHLD)}
+	elf, err := loop.ELF()
+	cmd := exec.Command(program(t, "loop", elf, err))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(maps), "\n"); n > 8 || strings.Contains(string(maps), "heap") {
+		t.Errorf("it maps more than its code, two pages of data, a stack and what the kernel adds:\n%s", maps)
+	}
+	resident, err := statusField(fmt.Sprint(cmd.Process.Pid), "RssAnon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kib int
+	if _, err := fmt.Sscan(resident, &kib); err != nil || kib*1024 > 8*os.Getpagesize() {
+		t.Errorf("%s of memory of its own (%v), want at most 8 pages of %d bytes", resident, err, os.Getpagesize())
+	}
 }

@@ -32,6 +32,19 @@ clock:
 	CMP R16, $0
 	BEQ done
 	ADD $-1, R16
+	MOVD $(TIMES+TIMES_SIZE), R18
+	CMPU R15, R18
+	BLT batch
+	MOVD $1, R3
+	MOVD $TIMES, R4
+	MOVD $TIMES_SIZE, R5
+	SYSCALL $4 // write
+	BVS fail
+	CMP R3, $TIMES_SIZE
+	BNE fail
+	MOVD $TIMES, R15
+
+batch:
 	MOVD param_ops(R14), R17
 
 operation:

@@ -4,6 +4,7 @@
 // 0x20000, so that they are in pages of their own whether a page is 4 KiB or 64 KiB.
 #define PARAMS 0x20100
 #define TIMES 0x21000
+#define TIMES_SIZE 0x1000
 
 #define param_batches 0
 #define param_ops 8

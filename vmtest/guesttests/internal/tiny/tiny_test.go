@@ -36,7 +36,8 @@ func TestLoop(t *testing.T) {
 	}
 	for name, l := range map[string]Loop{
 		"fork":   {Batches: 3, Ops: 5, Flags: uint64(syscall.SIGCHLD)},
-		"clone":  {Batches: 300, Ops: 1, Flags: syscall.CLONE_VM | syscall.CLONE_FS | uint64(syscall.SIGCHLD)},
+		"clone":  {Batches: 511, Ops: 1, Flags: syscall.CLONE_VM | syscall.CLONE_FS | uint64(syscall.SIGCHLD)},
+		"full":   {Batches: 512, Ops: 1, Flags: syscall.CLONE_VM | syscall.CLONE_FS | uint64(syscall.SIGCHLD)},
 		"silent": {Batches: 1, Ops: 2},
 		"exec":   {Batches: 2, Ops: 2, Flags: syscall.CLONE_VM | syscall.CLONE_VFORK | uint64(syscall.SIGCHLD), Exec: quit},
 	} {
