@@ -28,7 +28,7 @@ type Row struct {
 // A Source has processes, in the order of their pids.
 type Source interface {
 	// Each calls f for each process with what the columns are made of. An error of f ends it.
-	Each(ctx context.Context, columns []Column, f func(Row) error) error
+	Each(ctx context.Context, columns []Column, f func(*Row) error) error
 	// SystemCalls is how many system calls were made so far.
 	SystemCalls() int
 }
@@ -40,28 +40,33 @@ type Listing struct {
 	PIDs    []int // only these; nil means all
 }
 
-func (l Listing) has(r Row) bool {
+func (l Listing) has(r *Row) bool {
 	return (l.Parent == 0 || int(r.Base.PPID) == l.Parent) && (l.PIDs == nil || slices.Contains(l.PIDs, int(r.Base.PID)))
 }
 
 // Write lists the processes of the source, with a line above that names the columns.
 func (l Listing) Write(ctx context.Context, w io.Writer, src Source) error {
-	out := buffer{w: w, b: make([]byte, 0, bufferSize)}
-	for i, c := range l.Columns {
-		out.b = c.pad(out.b, len(out.b), i == len(l.Columns)-1, c.Head)
+	out := buffer{w: w, b: make([]byte, 0, bufferSize+widest)}
+	for i := range l.Columns {
+		out.b = l.Columns[i].head(out.b, i == len(l.Columns)-1)
 	}
 	out.b = append(out.b, '\n')
-	err := src.Each(ctx, l.Columns, func(r Row) error {
-		if !l.has(r) {
+	all := l.Parent == 0 && l.PIDs == nil
+	err := src.Each(ctx, l.Columns, func(r *Row) error {
+		if !all && !l.has(r) {
 			return nil
 		}
-		for i, c := range l.Columns {
-			out.b = c.append(out.b, r, i == len(l.Columns)-1)
+		b := out.b
+		for i := range l.Columns {
+			b = l.Columns[i].append(b, r, i == len(l.Columns)-1)
 		}
-		out.b = append(out.b, '\n')
-		return out.flush(bufferSize / 2)
+		out.b = append(b, '\n')
+		if len(out.b) >= bufferSize {
+			return out.flush()
+		}
+		return nil
 	})
-	return errors.Join(err, out.flush(1))
+	return errors.Join(err, out.flush())
 }
 
 const bufferSize = 64 << 10
@@ -71,9 +76,9 @@ type buffer struct {
 	b []byte
 }
 
-// flush writes what there is, if it is so many bytes.
-func (b *buffer) flush(least int) error {
-	if len(b.b) < least {
+// flush writes what there is.
+func (b *buffer) flush() error {
+	if len(b.b) == 0 {
 		return nil
 	}
 	_, err := b.w.Write(b.b)
@@ -94,12 +99,12 @@ var (
 type TaskDiag struct{ *taskdiag.Client }
 
 // Each makes one request for all processes.
-func (s TaskDiag) Each(ctx context.Context, columns []Column, f func(Row) error) error {
+func (s TaskDiag) Each(ctx context.Context, columns []Column, f func(*Row) error) error {
 	q := taskdiag.Request{Groups: taskdiag.ShowBase}
 	for _, c := range columns {
 		q.Groups |= c.groups
 	}
-	row := Row{Cred: &noCred, Stat: &noStat}
+	row := &Row{Cred: &noCred, Stat: &noStat}
 	for t, err := range s.Tasks(ctx, q) {
 		if err != nil {
 			return err
@@ -125,7 +130,7 @@ func (s TaskDiag) Each(ctx context.Context, columns []Column, f func(Row) error)
 type Proc struct{ *procfs.Dir }
 
 // Each reads stat, or status, or both of every process: as few as have all columns.
-func (s Proc) Each(ctx context.Context, columns []Column, f func(Row) error) error {
+func (s Proc) Each(ctx context.Context, columns []Column, f func(*Row) error) error {
 	stat, status := files(columns)
 	// Whoever wants IDs and names only does not look at the numbers behind them.
 	parse := procfs.ParseStat
@@ -135,7 +140,7 @@ func (s Proc) Each(ctx context.Context, columns []Column, f func(Row) error) err
 	var base taskdiag.Base
 	var cred taskdiag.Cred
 	var st taskdiag.Stat
-	row := Row{&base, &cred, &st}
+	row := &Row{&base, &cred, &st}
 	var failed error
 	err := s.PIDs(func(pid int) bool {
 		if failed = context.Cause(ctx); failed != nil {
@@ -153,7 +158,7 @@ func (s Proc) Each(ctx context.Context, columns []Column, f func(Row) error) err
 	return errors.Join(failed, err)
 }
 
-func (s Proc) one(pid int, stat, status bool, parse func([]byte, *taskdiag.Base, *taskdiag.Stat) error, r Row) error {
+func (s Proc) one(pid int, stat, status bool, parse func([]byte, *taskdiag.Base, *taskdiag.Stat) error, r *Row) error {
 	if stat {
 		b, err := s.Read(pid, procfs.Stat)
 		if err != nil {

@@ -22,9 +22,9 @@ import (
 // rows is a Source of what it is made of.
 type rows []Row
 
-func (s rows) Each(_ context.Context, _ []Column, f func(Row) error) error {
-	for _, r := range s {
-		if err := f(r); err != nil {
+func (s rows) Each(_ context.Context, _ []Column, f func(*Row) error) error {
+	for i := range s {
+		if err := f(&s[i]); err != nil {
 			return err
 		}
 	}
@@ -60,6 +60,11 @@ func TestListing(t *testing.T) {
 		if err := (Listing{Columns: columns, Parent: c.parent}).Write(t.Context(), &out, src); err != nil || out.String() != c.want {
 			t.Errorf("-o %s: %v\n%q, want\n%q", c.columns, err, out.String(), c.want)
 		}
+	}
+	wide := Column{Head: "N", width: 3, num: func(r *Row) int64 { return int64(r.Stat.Nice) * int64(r.Base.PID) }}
+	var numbers bytes.Buffer
+	if err := (Listing{Columns: []Column{wide, wide}}).Write(t.Context(), &numbers, src); err != nil || numbers.String() != "  N   N\n -5  -5\n-100 -100\n-6172835 -6172835\n" {
+		t.Errorf("numbers: %v\n%q", err, numbers.String())
 	}
 	var some bytes.Buffer
 	if err := (Listing{Columns: Columns[:1], PIDs: []int{7, 20}}).Write(t.Context(), &some, src); err != nil || some.String() != "    PID\n     20\n" {
