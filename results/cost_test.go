@@ -217,6 +217,23 @@ func TestKernbench(t *testing.T) {
 			t.Errorf("what was not measured is shown: %q", row)
 		}
 	}
+	// Where the clock counted instructions, they are in the place of seconds.
+	counted := watchers()
+	for i := range counted.Cells {
+		counted.Cells[i].Benchmarks = []results.Benchmark{
+			{Name: "Build", Unit: results.Instructions, Values: []float64{1575885503, 1575885507}}, {Name: "Build", Unit: "user-insns/op", Values: []float64{1459260000, 1459260000}},
+			{Name: "Build", Unit: "sys-insns/op", Values: []float64{115526000, 115526000}}, {Name: "Build", Unit: "cpu-%", Values: []float64{99, 100}},
+		}
+	}
+	encode(t, counted)
+	if table, err = results.TableFor("build", counted); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = table.Text(0); err != nil {
+		t.Fatal(err)
+	}
+	checkWidth(t, text, results.Width)
+	golden(t, "table-kernbench-counted.golden", text)
 	r.Series = "other"
 	if table, err = results.TableFor("build", r); err != nil || len(table.Columns) != 6 {
 		t.Errorf("another series has the figures of 2006: %v (%v)", table.Columns, err)

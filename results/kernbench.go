@@ -16,9 +16,9 @@ var kernbenchColumns = []struct {
 	head, key string
 	units     []string
 }{
-	{"elapsed", "elapsed_s", []string{"sec/op", Instructions}},
-	{"user", "user_s", []string{"user-sec/op"}},
-	{"system", "system_s", []string{"sys-sec/op"}},
+	{"elapsed", "elapsed_s", []string{Instructions, "sec/op"}},
+	{"user", "user_s", []string{"user-sec/op", "user-insns/op"}},
+	{"system", "system_s", []string{"sys-sec/op", "sys-insns/op"}},
 	{"CPU", "cpu_percent", []string{"cpu-%"}},
 }
 
@@ -26,7 +26,7 @@ var kernbenchColumns = []struct {
 func isKernbench(r *Run, base string) bool {
 	return slices.ContainsFunc(r.Cells, func(c Cell) bool {
 		return slices.ContainsFunc(c.Benchmarks, func(b Benchmark) bool {
-			return strings.ToLower(baseName(b.Name)) == base && b.Unit == kernbenchColumns[1].units[0]
+			return strings.ToLower(baseName(b.Name)) == base && slices.Contains(kernbenchColumns[1].units, b.Unit)
 		})
 	})
 }
@@ -79,7 +79,14 @@ func kernbenchTable(name string, r *Run, base string) (*Table, error) {
 	if len(names) == 1 {
 		t.drop(1)
 	}
-	t.Notes = append(t.Notes, "As kernbench prints them: elapsed, user and system time of a build, and the share of a CPU that it had.")
+	if units["elapsed"] == Instructions {
+		t.Notes = append(t.Notes, "As kernbench prints them, but in 10^9 instructions that the guest executes in the place of seconds: elapsed, in user mode and in the kernel, and the share of the CPU that the build had. They are not time: caches, TLBs and locks are not in them.")
+	} else {
+		t.Notes = append(t.Notes, "As kernbench prints them: elapsed, user and system time of a build, and the share of a CPU that it had.")
+	}
+	if n := spread(r, names, units["elapsed"]); n != "" {
+		t.Notes = append(t.Notes, n)
+	}
 	if old != nil {
 		t.Notes = append(t.Notes, fmt.Sprintf("2006: %s, on %s: a build of another kernel, of the patch with the same topic.",
 			strings.TrimSuffix(f.TaskWatchers.Source, ", 2006"), f.TaskWatchers.System))
@@ -88,6 +95,25 @@ func kernbenchTable(name string, r *Run, base string) (*Table, error) {
 		t.Notes = append(t.Notes, Missing+": not measured.")
 	}
 	return t, nil
+}
+
+// spread says how far the elapsed times of a kernel lie apart: what a patch changes by less is not told by such a table.
+func spread(r *Run, names []string, unit string) string {
+	worst := 0.0
+	for i := range r.Cells {
+		if IsControl(r.Cells[i].Config) {
+			continue
+		}
+		for _, name := range names {
+			if b := r.Cells[i].Metric(name, unit); b != nil && len(b.Values) > 1 {
+				worst = max(worst, stats.StdDev(b.Values)/stats.Mean(b.Values))
+			}
+		}
+	}
+	if worst == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Standard deviation of elapsed: at most %.2g %% of a kernel's mean.", 100*worst)
 }
 
 // unitOf is the first of the units that the benchmark has, or the first of all.
@@ -102,11 +128,15 @@ func unitOf(r *Run, base string, units []string) string {
 	return units[0]
 }
 
-// plainUnit is the unit without what the heading says: sys-sec/op is sec below system.
+// plainUnit is the unit without what the heading says: sys-sec/op is sec below system. A build has so many instructions that
+// they are told in 10^9, which are a second of the clock that counts them.
 func plainUnit(unit string) string {
 	unit = strings.TrimSuffix(unit, "/op")
 	if _, rest, ok := strings.Cut(unit, "-"); ok {
-		return rest
+		unit = rest
+	}
+	if unit == "insns" {
+		return "10^9"
 	}
 	return unit
 }
@@ -115,7 +145,11 @@ func meanText(b *Benchmark) string {
 	if b == nil {
 		return ""
 	}
-	return FormatValue(stats.Mean(b.Values), b.Unit)
+	mean := stats.Mean(b.Values)
+	if plainUnit(b.Unit) == "10^9" {
+		return fmt.Sprintf("%.4f", mean/1e9)
+	}
+	return FormatValue(mean, b.Unit)
 }
 
 // drop removes a column.
