@@ -17,7 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seriesrig/series/internal/cache"
 	"github.com/seriesrig/series/internal/run"
 )
 
@@ -117,53 +116,33 @@ func (b *Builder) Cached(spec BuildSpec) (dir string, ok bool) {
 
 // build runs make and puts what it made into dir.
 func (b *Builder) build(ctx context.Context, j Job, cfg *Config, spec BuildSpec, dir string) error {
-	t, err := b.Store.Tree(ctx, j.Source, j.Arch.Name)
+	w, err := b.workplace(ctx, j, cfg, spec, j.name(), "setup 1")
 	if err != nil {
 		return err
 	}
-	defer t.Close()
-	if _, err := t.Set(ctx, j.Files); err != nil {
-		return err
-	}
-	tc, err := b.Store.Toolchain(ctx, j.Arch)
-	if err != nil {
-		return err
-	}
-	o := b.Store.openObj(j.name())
-	setup := cache.KeyOf("setup 1", t.state.ID, j.Source.Version, tc.ID, b.Store.Dir, spec.Args, strconv.FormatBool(b.ccache()))
-	r := Build{ID: spec.ID(), Spec: spec, Toolchain: tc.Compiler, WarningsNew: []Diagnostic{}, Errors: []Diagnostic{}}
+	defer w.Close()
+	o := w.obj
+	r := Build{ID: spec.ID(), Spec: spec, Toolchain: w.tools.Compiler, Fresh: w.fresh, WarningsNew: []Diagnostic{}, Errors: []Diagnostic{}}
 	wrap := func(err error) error {
 		if err == nil {
 			return nil
 		}
 		return fmt.Errorf("build %s: %w", j.name(), err)
 	}
-	if r.Fresh, err = o.prepare(t, setup); err != nil {
-		return wrap(err)
-	}
-	if err := replaceConfig(cfg.Path, filepath.Join(o.dir, ".config")); err != nil {
-		return wrap(err)
-	}
-	if err := o.begin(t, setup); err != nil {
-		return wrap(err)
-	}
 	log := j.Log
 	if log == "" {
 		log = o.dir + ".log"
 	}
 	start := time.Now()
-	p, err := b.runMake(ctx, t, o, j, tc, log)
+	p, err := b.runMake(ctx, w, j, log, j.targets())
 	r.Seconds, r.Objects = time.Since(start).Seconds(), p.rules
 	var xe *run.ExitError
 	if err != nil && (ctx.Err() != nil || !errors.As(err, &xe) || xe.Signal != 0 || p.killed) {
 		// The stamp stays as it is: what was being written is not to be believed.
 		return errorOr(ctx, wrap(err))
 	}
-	if err2 := b.Store.unchanged(ctx, j.Arch, tc); err2 != nil {
-		return wrap(err2) // the stamp stays
-	}
 	warnings := p.carry(o.stamp.Warnings)
-	if err2 := o.finish(t, setup, warnings); err2 != nil {
+	if err2 := b.finish(ctx, j, w, warnings); err2 != nil {
 		return wrap(err2)
 	}
 	if err != nil {
@@ -186,14 +165,10 @@ func errorOr(ctx context.Context, err error) error {
 	return err
 }
 
-// runMake runs make with its output going into the log and through the parser.
-func (b *Builder) runMake(ctx context.Context, t *Tree, o *objDir, j Job, tc *Toolchain, log string) (*logParser, error) {
-	return b.runMakeOf(ctx, t, o, j, tc, log, j.targets())
-}
-
-// runMakeOf does so for targets of its own, and arguments that go with them.
-func (b *Builder) runMakeOf(ctx context.Context, t *Tree, o *objDir, j Job, tc *Toolchain, log string, targets []string) (*logParser, error) {
-	p := newLogParser(t.Dir, o.dir)
+// runMake runs make for some targets, and arguments that go with them, with its output going into the log and through the
+// parser.
+func (b *Builder) runMake(ctx context.Context, w *workplace, j Job, log string, targets []string) (*logParser, error) {
+	p := newLogParser(w.Dir, w.obj.dir)
 	p.onRule = func(n int, target string) {
 		b.Store.event(Event{Stage: "build", Object: j.name(), Done: int64(n), Detail: target})
 	}
@@ -204,7 +179,7 @@ func (b *Builder) runMakeOf(ctx context.Context, t *Tree, o *objDir, j Job, tc *
 	if err != nil {
 		return p, err
 	}
-	c := b.make(t, o.dir, j, tc)
+	c := b.make(w.Tree, w.obj.dir, j, w.tools)
 	c.Args = append(append(c.Args, j.MakeArgs...), targets...)
 	out := &logWriter{file: f, parser: p}
 	c.Stdout, c.Stderr = out, out

@@ -391,6 +391,30 @@ func waitGone(pid int, limit time.Duration) error {
 	}
 }
 
+// A job that has waited for its tree finds another compiler than the one that its id was made of: it is not built under that id.
+func TestBuildWaitsForTree(t *testing.T) {
+	dir := fakeTools(t)
+	b, j := fakeBuilder(t)
+	cfg, err := b.Configure(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := b.spec(t.Context(), j, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cc1 := filepath.Join(dir, "cc1")
+	if err := os.WriteFile(cc1, []byte(readFileT(t, cc1)+"#\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.build(t.Context(), j, cfg, spec, t.TempDir()); err == nil || !strings.Contains(err.Error(), "changed while it was used") {
+		t.Errorf("build with a compiler that its id does not name = %v, want that it changed", err)
+	}
+	if r := build(t, b, j); r.ID == spec.ID() {
+		t.Error("the new compiler's build has the old one's id")
+	}
+}
+
 // Objects are thrown away when something other than a source file changes what they would be.
 func TestBuildSetup(t *testing.T) {
 	dir := fakeTools(t)

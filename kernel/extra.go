@@ -12,7 +12,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/seriesrig/series/internal/cache"
@@ -64,7 +63,7 @@ func (b *Builder) Extra(ctx context.Context, j Job, files []string) (*Extra, err
 	}
 	key := cache.KeyOf(append([]string{"extra 1", spec.ID(), x.Asked, sparse}, x.Files...)...)
 	dir, cached, err := b.Store.Cache.Fill(ctx, "extra", key, func(ctx context.Context, dir string) error {
-		if err := b.extra(ctx, j, cfg, x); err != nil {
+		if err := b.extra(ctx, j, cfg, spec, x); err != nil {
 			return fmt.Errorf("warnings %s: %w", j.name(), err)
 		}
 		return writeJSON(filepath.Join(dir, "extra.json"), x)
@@ -93,31 +92,13 @@ func (j Job) has(name string) (bool, error) {
 	return err == nil, err
 }
 
-func (b *Builder) extra(ctx context.Context, j Job, cfg *Config, x *Extra) error {
-	t, err := b.Store.Tree(ctx, j.Source, j.Arch.Name)
+func (b *Builder) extra(ctx context.Context, j Job, cfg *Config, spec BuildSpec, x *Extra) error {
+	w, err := b.workplace(ctx, j, cfg, spec, j.name()+"-extra", "extra 1", x.Asked)
 	if err != nil {
 		return err
 	}
-	defer t.Close()
-	if _, err := t.Set(ctx, j.Files); err != nil {
-		return err
-	}
-	tc, err := b.Store.Toolchain(ctx, j.Arch)
-	if err != nil {
-		return err
-	}
-	spec := BuildSpec{Args: cache.KeyOf(j.MakeArgs...)}
-	o := b.Store.openObj(j.name() + "-extra")
-	setup := cache.KeyOf("extra 1", t.state.ID, j.Source.Version, tc.ID, b.Store.Dir, x.Asked, spec.Args, strconv.FormatBool(b.ccache()))
-	if _, err := o.prepare(t, setup); err != nil {
-		return err
-	}
-	if err := replaceConfig(cfg.Path, filepath.Join(o.dir, ".config")); err != nil {
-		return err
-	}
-	if err := o.begin(t, setup); err != nil {
-		return err
-	}
+	defer w.Close()
+	o := w.obj
 	var targets []string
 	for _, name := range x.Files {
 		target := strings.TrimSuffix(name, ".c") + ".o"
@@ -127,15 +108,12 @@ func (b *Builder) extra(ctx context.Context, j Job, cfg *Config, x *Extra) error
 			return err
 		}
 	}
-	p, err := b.runMakeOf(ctx, t, o, j, tc, o.dir+".log", append(strings.Fields(x.Asked), append([]string{"-k"}, targets...)...))
+	p, err := b.runMake(ctx, w, j, o.dir+".log", append(strings.Fields(x.Asked), append([]string{"-k"}, targets...)...))
 	var xe *run.ExitError
 	if err != nil && (ctx.Err() != nil || !errors.As(err, &xe) || xe.Signal != 0 || p.killed || p.rig != "" || len(p.errors) == 0) {
 		return errorOr(ctx, fmt.Errorf("%w; log: %s", err, o.dir+".log"))
 	}
-	if err := b.Store.unchanged(ctx, j.Arch, tc); err != nil {
-		return err
-	}
-	if err := o.finish(t, setup, nil); err != nil {
+	if err := b.finish(ctx, j, w, nil); err != nil {
 		return err
 	}
 	for _, c := range p.warnings {

@@ -46,7 +46,33 @@ func files(t *testing.T, dir string) (all []string) {
 	return all
 }
 
+// noSparse takes the host's sparse, where it has one, out of PATH.
+func noSparse(t *testing.T) {
+	t.Helper()
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	for i, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "sparse")); err != nil {
+			continue
+		}
+		dirs[i] = t.TempDir()
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Name() == "sparse" {
+				continue
+			}
+			if err := os.Symlink(filepath.Join(dir, e.Name()), filepath.Join(dirs[i], e.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Setenv("PATH", strings.Join(dirs, string(filepath.ListSeparator)))
+}
+
 func TestExtra(t *testing.T) {
+	noSparse(t)
 	fakeTools(t)
 	b, j := fakeBuilder(t)
 	j.Files = overlay("fake.sh", warnMake)
@@ -103,6 +129,7 @@ func TestExtra(t *testing.T) {
 
 // Sparse is asked too where it is installed; what was said without it is not taken for what it says.
 func TestExtraSparse(t *testing.T) {
+	noSparse(t)
 	dir := fakeTools(t)
 	b, j := fakeBuilder(t)
 	j.Files = overlay("fake.sh", warnMake)

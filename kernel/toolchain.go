@@ -66,9 +66,13 @@ func (s *Store) Toolchain(ctx context.Context, a Arch) (*Toolchain, error) {
 func (s *Store) unchanged(ctx context.Context, a Arch, was *Toolchain) error {
 	now, err := s.Toolchain(ctx, a)
 	if err == nil && now.ID != was.ID {
-		err = fmt.Errorf("the toolchain for %s changed while it was used; build again", a)
+		err = changedToolchain(a)
 	}
 	return err
+}
+
+func changedToolchain(a Arch) error {
+	return fmt.Errorf("the toolchain for %s changed while it was used; build again", a)
 }
 
 // toolPaths finds all programs, by "NAME PATH" so that two lists can be compared.
