@@ -43,12 +43,15 @@ func gitLine(ctx context.Context, repo string, args ...string) (string, error) {
 // commit resolves a name of a commit.
 func commit(ctx context.Context, repo, rev string) (string, error) {
 	if strings.HasPrefix(rev, "-") {
-		return "", fmt.Errorf("%q is not a revision", rev)
+		return "", &patches.InputError{File: repo, Msg: fmt.Sprintf("%q is not a revision", rev)}
 	}
 	id, err := gitLine(ctx, repo, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{commit}")
 	var exit *run.ExitError
-	if errors.As(err, &exit) && exit.Stderr == "" {
+	switch {
+	case errors.As(err, &exit) && exit.Stderr == "":
 		return "", &patches.InputError{File: repo, Msg: fmt.Sprintf("no commit %q", rev)}
+	case errors.As(err, &exit) && (strings.Contains(exit.Stderr, "not a git repository") || strings.Contains(exit.Stderr, "cannot change to")):
+		return "", &patches.InputError{File: repo, Msg: "not a git repository"}
 	}
 	return id, err
 }
