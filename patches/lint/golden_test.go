@@ -225,3 +225,23 @@ func (s *stand) Covered(path string) bool {
 	}
 	return false
 }
+
+// docs/lint.md lists every rule as it is, and no other.
+func TestRulesInDocs(t *testing.T) {
+	data, err := os.ReadFile("../../docs/lint.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	for _, r := range lint.Rules {
+		where := "all"
+		if len(r.Profiles) > 0 {
+			where = strings.Join(r.Profiles, ", ")
+		}
+		fmt.Fprintf(&want, "| %d | `%s` | %s | %s | %s |\n", r.Note, r.ID, r.Level, where, r.Title)
+	}
+	_, got, _ := strings.Cut(string(data), "|---|---|---|---|---|\n")
+	if d := cmp.Diff(want.String(), got); d != "" {
+		t.Errorf("the table of docs/lint.md (-want +got):\n%s", d)
+	}
+}
