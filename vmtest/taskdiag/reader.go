@@ -11,6 +11,7 @@ import (
 	"io"
 	"iter"
 	"syscall"
+	"unsafe"
 )
 
 // Limits of what an answer may make a Reader keep.
@@ -115,24 +116,40 @@ func (r *Reader) Tasks() iter.Seq2[*Task, error] {
 	}
 }
 
-// nextTask is nil at the end of the answer. Nearly every task is a message that is in the buffer as a whole.
+// nextTask is nil at the end of the answer. Nearly every task is a message that is in the buffer as a whole, and where there
+// are many of them, it has Base and nothing else.
 func (r *Reader) nextTask() (*Task, error) {
 	if !r.end && !r.open && len(r.kept) == 0 {
 		if b := r.buf[r.r:r.w]; len(b) >= taskHeader && binary.NativeEndian.Uint16(b[4:]) == msgTask && binary.NativeEndian.Uint32(b[8:]) == r.seq {
 			n := uint(binary.NativeEndian.Uint32(b))
 			if n >= taskHeader && n%8 == 0 && n <= uint(len(b)) && n <= maxMessage && binary.NativeEndian.Uint32(b[16:])&(flagCont|flagGone) == 0 {
-				if err := r.msg.parse(b[:n:n], r.at); err != nil {
-					r.end = true
-					return nil, err
+				if n != baseMessage || !r.task.onlyBase(b[:baseMessage]) {
+					if err := r.msg.parse(b[:n:n], r.at); err != nil {
+						r.end = true
+						return nil, err
+					}
+					r.task.whole(&r.msg)
 				}
 				r.r += int(n)
 				r.at += int64(n)
-				r.task.whole(&r.msg)
 				return &r.task, nil
 			}
 		}
 	}
 	return r.partedTask()
+}
+
+const baseMessage = taskHeader + attrHeader + baseSize
+
+// onlyBase makes the task that of a message that has one attribute, which is Base. It says false where that is not so.
+func (t *Task) onlyBase(b []byte) bool {
+	_ = b[baseMessage-1]
+	if binary.NativeEndian.Uint16(b[taskHeader:]) != attrHeader+baseSize || binary.NativeEndian.Uint16(b[taskHeader+2:]) != attrBase {
+		return false
+	}
+	t.TGID, t.PID, t.Gone = binary.NativeEndian.Uint32(b[20:]), binary.NativeEndian.Uint32(b[24:]), false
+	t.Base, t.Cred, t.Stat, t.parts = (*Base)(unsafe.Pointer(&b[taskHeader+attrHeader])), nil, nil, t.parts[:0]
+	return true
 }
 
 // whole makes the task one of a single message.

@@ -36,14 +36,14 @@ const (
 	attrHeader  = 4
 	requestSize = nlmsgHeader + 24
 	doneSize    = nlmsgHeader + 8
-	baseSize    = int(unsafe.Sizeof(Base{}))
+	baseSize    = 96
 	vmaSize     = int(unsafe.Sizeof(VMAHead{}))
 	vmaStatSize = int(unsafe.Sizeof(VMAStat{}))
 )
 
 // The sizes of the kernel's structures: another one does not compile.
 var (
-	_ = [1]struct{}{}[unsafe.Sizeof(Base{})-96]
+	_ = [1]struct{}{}[unsafe.Sizeof(Base{})-baseSize]
 	_ = [1]struct{}{}[unsafe.Sizeof(Cred{})-72]
 	_ = [1]struct{}{}[unsafe.Sizeof(Stat{})-296]
 	_ = [1]struct{}{}[unsafe.Sizeof(VMAHead{})-64]

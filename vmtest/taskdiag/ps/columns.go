@@ -120,7 +120,9 @@ func ParseColumns(list string) ([]Column, error) {
 			}
 			return nil, fmt.Errorf("no column %q; there are %s", name, strings.Join(all, ", "))
 		}
-		out = append(out, Columns[i])
+		c := Columns[i]
+		c.width = max(c.width, len(c.Head))
+		out = append(out, c)
 	}
 	return out, nil
 }
@@ -135,7 +137,7 @@ func (c *Column) append(b []byte, r *Row, last bool) []byte {
 		return c.aligned(c.put(b, r), len(b), last)
 	}
 	n := c.num(r)
-	from, width := len(b), max(c.width, len(c.Head))
+	from, width := len(b), c.width
 	if n < 0 || !digits(b[from:from+width], uint64(n)) {
 		return c.aligned(strconv.AppendInt(b, n, 10), from, last)
 	}
@@ -168,7 +170,7 @@ const spaces = "                "
 
 // aligned fills what is behind from to the width of the column: on the left, or on the right where something follows.
 func (c *Column) aligned(b []byte, from int, last bool) []byte {
-	if missing := max(c.width, len(c.Head)) - (len(b) - from); missing > 0 && !(c.left && last) {
+	if missing := c.width - (len(b) - from); missing > 0 && !(c.left && last) {
 		b = append(b, spaces[:missing]...)
 		if !c.left {
 			copy(b[from+missing:], b[from:])
