@@ -38,7 +38,7 @@ func countCalls(t *testing.T, stdout, stderr *bytes.Buffer, argv ...string) map[
 	defer runtime.UnlockOSThread()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true} // a group of its own: no other child is waited for
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +58,8 @@ func countCalls(t *testing.T, stdout, stderr *bytes.Buffer, argv ...string) map[
 			t.Fatal(err)
 		}
 		var err error
-		for tid, err = unix.Wait4(-1, &ws, unix.WALL, nil); err == unix.EINTR; {
-			tid, err = unix.Wait4(-1, &ws, unix.WALL, nil)
+		for tid, err = unix.Wait4(-pid, &ws, unix.WALL, nil); err == unix.EINTR; {
+			tid, err = unix.Wait4(-pid, &ws, unix.WALL, nil)
 		}
 		if err != nil {
 			t.Fatal(err)
