@@ -130,11 +130,14 @@ func TestCalls(t *testing.T) {
 		"close":     {more(unix.SYS_CLOSE), text.listed},
 		"getdents":  {diag.calls[unix.SYS_GETDENTS64], 0},
 		"count":     {text.said, 1 + 1 + dents + 3*text.listed}, // open and lseek of /proc
-		"task_diag": {diag.said, 1 + 1 + (diag.listed*128+24)/(256<<10)},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %d, want %d", name, c.got, c.want)
 		}
+	}
+	// The request and one read, or more where a signal, as those of Go's own, ended one early.
+	if diag.said < 2 || diag.said > 10 {
+		t.Errorf("task_diag: %d system calls to read, want 2 to 10", diag.said)
 	}
 	if diag.all*5 > text.all {
 		t.Errorf("task_diag: %d system calls in all, and /proc %d: want a fifth at most", diag.all, text.all)

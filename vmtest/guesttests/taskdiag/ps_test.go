@@ -38,14 +38,12 @@ func TestPS(t *testing.T) {
 	pids := slices.Sorted(maps.Keys(special))
 	pids = append(pids, procChildren(t, crowd(t, 300, 3))...)
 	only := strings.Trim(strings.ReplaceAll(fmt.Sprint(pids), " ", ","), "[]")
-	lists := []string{"pid", "pid,ppid", "pid,uid,comm", "pid,tpid,s", "comm,pid"}
 	all := ""
 	for _, c := range ps.Columns {
 		all += "," + c.Name
-		lists = append(lists, "pid,"+c.Name)
 	}
-	lists = append(lists, all[1:])
-	for _, list := range lists {
+	// All columns; and those that take stat alone, status alone, and both.
+	for _, list := range []string{all[1:], "pid,ppid", "pid,tpid,uid,s", "uid,comm"} {
 		text := runPS(t, "-proc", "-p", only, "-o", list)
 		diag := runPS(t, "-task-diag", "-p", only, "-o", list)
 		if n := bytes.Count(text, []byte("\n")); n != len(pids)+1 {
