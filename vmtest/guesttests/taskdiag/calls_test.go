@@ -125,11 +125,11 @@ func TestCalls(t *testing.T) {
 	more := func(nr uint64) int { return text.calls[nr] - diag.calls[nr] }
 	dents := text.calls[unix.SYS_GETDENTS64]
 	for name, c := range map[string]struct{ got, want int }{
-		"open":      {more(unix.SYS_OPENAT), text.listed},
-		"read":      {more(unix.SYS_READ), text.listed - (diag.said - 1)},
-		"close":     {more(unix.SYS_CLOSE), text.listed},
-		"getdents":  {diag.calls[unix.SYS_GETDENTS64], 0},
-		"count":     {text.said, 1 + 1 + dents + 3*text.listed}, // open and lseek of /proc
+		"open":     {more(unix.SYS_OPENAT), text.listed},
+		"read":     {more(unix.SYS_READ), text.listed - (diag.said - 1)},
+		"close":    {more(unix.SYS_CLOSE), text.listed},
+		"getdents": {diag.calls[unix.SYS_GETDENTS64], 0},
+		"count":    {text.said, 1 + 1 + dents + 3*text.listed}, // open and lseek of /proc
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %d, want %d", name, c.got, c.want)
