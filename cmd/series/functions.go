@@ -22,7 +22,11 @@ const (
 	firstMark = "first-mark"
 	lastMark  = "last-mark"
 	markedOps = "marked-ops"
+	calmFrom  = "calm-from"
+	calmTo    = "calm-to"
 )
+
+var markUnits = []string{firstMark, lastMark, markedOps, calmFrom, calmTo}
 
 // functionsFile has in a guest's folder what was counted in it, by benchmark and function.
 const functionsFile = "functions.json"
@@ -31,7 +35,7 @@ const functionsFile = "functions.json"
 func takeMarks(bs []results.Benchmark) (figures []results.Benchmark, marks map[string]map[string]int) {
 	marks = map[string]map[string]int{}
 	for _, b := range bs {
-		if b.Unit != firstMark && b.Unit != lastMark && b.Unit != markedOps {
+		if !slices.Contains(markUnits, b.Unit) {
 			figures = append(figures, b)
 			continue
 		}
@@ -60,6 +64,9 @@ func reduceCounts(m vmtest.Machine, res *vmtest.TestResult) error {
 	byName := map[string]map[string]float64{}
 	for name, at := range marks {
 		functions, err := c.Between(at[firstMark], at[lastMark])
+		if high, ok := at[calmTo]; ok {
+			functions, err = c.Calm(at[firstMark], at[lastMark], at[calmFrom], high)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

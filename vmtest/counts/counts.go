@@ -6,13 +6,16 @@ package counts
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	_ "embed" // plugin/count.c
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,13 +66,22 @@ func (f Functions) Sum() uint64 {
 
 // Counts are what was executed from each mark to the next.
 type Counts struct {
-	spans []Functions // spans[i]: from mark i+1 to mark i+2
-	marks int
+	functions *Map
+	spans     []span // spans[i]: from mark i+1 to mark i+2
+	marks     int
 }
+
+// A span is what was executed from one mark to the next one. There may be thousands of them.
+type span struct {
+	sum    uint64
+	pieces []pieceCount
+}
+
+type pieceCount struct{ piece, n uint32 }
 
 // Read reads what the plugin wrote about a kernel.
 func Read(r io.Reader, m *Map) (*Counts, error) {
-	c := &Counts{}
+	c := &Counts{functions: m}
 	left := uint64(0) // of the span's sum
 	lines := bufio.NewScanner(r)
 	n := 0
@@ -118,13 +130,14 @@ func (c *Counts) line(text string, m *Map, left *uint64) error {
 			return errors.New("not the next mark")
 		}
 		*left = nums[2]
-		c.spans = append(c.spans, Functions{})
+		c.spans = append(c.spans, span{sum: nums[2]})
 		return nil
-	case len(words) != 2 || len(c.spans) == 0 || nums[0] > uint64(len(m.names)) || nums[1] > *left:
+	case len(words) != 2 || len(c.spans) == 0 || nums[0] > uint64(len(m.names)) || nums[1] > min(*left, math.MaxUint32):
 		return errors.New("no count of a piece of the kernel")
 	}
 	*left -= nums[1]
-	c.spans[len(c.spans)-1][m.name(int(nums[0]))] += nums[1]
+	s := &c.spans[len(c.spans)-1]
+	s.pieces = append(s.pieces, pieceCount{uint32(nums[0]), uint32(nums[1])})
 	return nil
 }
 
@@ -133,14 +146,38 @@ func (c *Counts) Marks() int { return c.marks }
 
 // Between are the instructions from one mark to another, both from 1.
 func (c *Counts) Between(first, last int) (Functions, error) {
+	spans, err := c.from(first, last)
+	return c.total(spans), err
+}
+
+// Calm are the instructions of some of the spans from one mark to another: of all of them, the shortest one first, those from the
+// place lo up to the place hi, both from 0 and hi not included.
+func (c *Counts) Calm(first, last, lo, hi int) (Functions, error) {
+	spans, err := c.from(first, last)
+	if err != nil {
+		return nil, err
+	}
+	if lo < 0 || hi <= lo || hi > len(spans) {
+		return nil, fmt.Errorf("counts: places %d to %d of %d spans", lo, hi, len(spans))
+	}
+	spans = slices.Clone(spans)
+	slices.SortStableFunc(spans, func(a, b span) int { return cmp.Compare(a.sum, b.sum) })
+	return c.total(spans[lo:hi]), nil
+}
+
+func (c *Counts) from(first, last int) ([]span, error) {
 	if first < 1 || last <= first || last > c.marks {
 		return nil, fmt.Errorf("counts: from mark %d to mark %d: the guest has made %d marks", first, last, c.marks)
 	}
+	return c.spans[first-1 : last-1], nil
+}
+
+func (c *Counts) total(spans []span) Functions {
 	sum := Functions{}
-	for _, span := range c.spans[first-1 : last-1] {
-		for name, n := range span {
-			sum[name] += n
+	for _, s := range spans {
+		for _, p := range s.pieces {
+			sum[c.functions.name(int(p.piece))] += uint64(p.n)
 		}
 	}
-	return sum, nil
+	return sum
 }

@@ -33,6 +33,15 @@ func TestRead(t *testing.T) {
 			t.Errorf("from %d to %d: %v, want an error", marks[0], marks[1], got)
 		}
 	}
+	calm, err := c.Calm(1, 3, 0, 1)
+	if d := cmp.Diff(Functions{"b": 5}, calm); err != nil || d != "" {
+		t.Errorf("the shortest one: %v (-want +got):\n%s", err, d)
+	}
+	for _, places := range [][2]int{{-1, 1}, {1, 1}, {0, 3}} {
+		if got, err := c.Calm(1, 3, places[0], places[1]); err == nil {
+			t.Errorf("places %v: %v, want an error", places, got)
+		}
+	}
 	if c, err := Read(strings.NewReader("end 0\n"), trial); err != nil || c.Marks() != 0 {
 		t.Errorf("a guest without marks: %+v, %v", c, err)
 	}

@@ -71,7 +71,8 @@ func benchmark(b *testing.B, flags uint64, execs bool) {
 	b.ReportMetric(calm(region), unit())
 	b.ReportMetric(mean(region), "mean-"+unit())
 	b.ReportMetric(float64(from), "warm-up-ops")
-	mark.Report(b, first+warming, first+len(times), len(region))
+	low, high := calmest(len(region))
+	mark.ReportCalm(b, first+warming, first+len(times), low, high)
 }
 
 // runLoop runs a loop. What it writes goes to a file: nobody wakes up to read it.
@@ -98,8 +99,12 @@ func runLoop(loop tiny.Loop, path string) ([]time.Duration, error) {
 func calm(times []time.Duration) float64 {
 	times = slices.Clone(times)
 	slices.Sort(times)
-	return mean(times[len(times)/20 : len(times)/5])
+	low, high := calmest(len(times))
+	return mean(times[low:high])
 }
+
+// calmest are the places of the 5th and the 20th percentile among n.
+func calmest(n int) (low, high int) { return n / 20, n / 5 }
 
 func mean(times []time.Duration) float64 {
 	var sum time.Duration

@@ -17,6 +17,8 @@ const (
 	First = "first-mark"
 	Last  = "last-mark"
 	Ops   = "marked-ops"
+	Low   = "calm-from"
+	High  = "calm-to"
 )
 
 var made int
@@ -40,6 +42,14 @@ func Report(b *testing.B, first, last, ops int) {
 	b.ReportMetric(float64(first), First)
 	b.ReportMetric(float64(last), Last)
 	b.ReportMetric(float64(ops), Ops)
+}
+
+// ReportCalm says that a benchmark has marked each operation between two marks, and that its figure is of some of them: of all, the
+// shortest one first, those from the place low up to the place high, both from 0 and high not included.
+func ReportCalm(b *testing.B, first, last, low, high int) {
+	Report(b, first, last, high-low)
+	b.ReportMetric(float64(low), Low)
+	b.ReportMetric(float64(high), High)
 }
 
 func here()
