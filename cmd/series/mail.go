@@ -53,6 +53,13 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 		}
 		return a.printJSON(map[string]any{"sent": tag})
 	}
+	if c.Resend {
+		thread, err := c.resend(ctx, a, s)
+		if err != nil {
+			return err
+		}
+		return c.write(a, s, thread)
+	}
 	plan, source, err := c.plan(ctx, a, s)
 	if err != nil {
 		return err
@@ -108,6 +115,11 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	if err := c.sentOtherwise(ctx, a, &o, thread); err != nil {
 		return err
 	}
+	return c.write(a, s, thread)
+}
+
+// write writes the thread to where it goes.
+func (c *mailCmd) write(a *app, s *patches.Series, thread *mail.Thread) error {
 	if c.Output == "-" {
 		_, err := thread.WriteTo(a.stdout)
 		return err
@@ -155,7 +167,11 @@ func (c *mailCmd) path(a *app, s *patches.Series) (string, error) {
 		revision = s.Revision
 	}
 	work, err := a.work()
-	return filepath.Join(work, "runs", s.ID, fmt.Sprintf("v%d.mbox", revision)), err
+	suffix := ""
+	if c.Resend {
+		suffix = "-resend"
+	}
+	return filepath.Join(work, "runs", s.ID, fmt.Sprintf("v%d%s.mbox", revision, suffix)), err
 }
 
 // newestRecord returns the newest passing record that is of exactly the series' patches and has what the cover letter has

@@ -30,6 +30,7 @@ type versionFlags struct {
 	RangeDiff  string `placeholder:"vN" help:"Put the range-diff against that version, which was sent, into the cover letter."`
 	BaseCommit string `placeholder:"REV" help:"A commit that others have too: it becomes the base-commit, and the patches between it and the git base of the series its prerequisites."`
 	Sent       bool   `help:"Write nothing: record the mbox that was written before (-o) as sent, where another program than series send did it."`
+	Resend     bool   `help:"Write the version that went out once more, unmodified, as [RESEND PATCH]: for when nobody answered it."`
 	Versions   string `placeholder:"DIR" help:"Git repository that keeps what was sent, as tags ID/vN (default: the one that the patches folder is in, else one in the work folder)."`
 }
 
@@ -75,6 +76,26 @@ func (a *app) recordSent(ctx context.Context, id, versions string, mbox []byte) 
 	}
 	fmt.Fprintf(a.stderr, "series: recorded as tag %s in %s\n", tag, store.GitDir)
 	return sentTag{tag, store.GitDir}, nil
+}
+
+// resend is the thread of a version that went out, to go out once more.
+func (f versionFlags) resend(ctx context.Context, a *app, s *patches.Series) (*mail.Thread, error) {
+	store, err := a.versions(ctx, f.Versions)
+	if err != nil {
+		return nil, err
+	}
+	old, err := store.Get(s.ID, cmp.Or(f.Revision, s.Revision))
+	if errors.Is(err, sent.ErrNotSent) {
+		return nil, usage("--resend: %v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	thread, err := mail.Resend(old.Thread)
+	if err != nil {
+		return nil, &coded{exitUsage, err}
+	}
+	return thread, nil
 }
 
 // prepare fills in what the versions before have to say, and refuses a change log that is not that of the patches.

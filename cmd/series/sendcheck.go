@@ -117,9 +117,13 @@ func (c *sendCmd) version(ctx context.Context, a *app, g *lintGroup) ([]refusal,
 	if err != nil {
 		return nil, err
 	}
+	thread := &mail.Thread{Messages: ms}
 	if old, err := store.Get(id, revision); err == nil {
+		if old.Again(thread) {
+			return nil, nil
+		}
 		why := fmt.Sprintf("%s v%d went out before, with other messages; raise the revision", id, revision)
-		if old.Same(&mail.Thread{Messages: ms}) {
+		if old.Same(thread) {
 			why = fmt.Sprintf("%s v%d went out on %s, by the tag in %s", id, revision, old.When.Format(time.DateOnly), store.GitDir)
 		}
 		return []refusal{{allow: "sent", why: why}}, nil

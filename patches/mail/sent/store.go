@@ -85,9 +85,8 @@ func (s Store) Record(id string, mbox []byte, who netmail.Address, when time.Tim
 		return "", fmt.Errorf("record as sent: %w", err)
 	}
 	v.When = when
-	tag = fmt.Sprintf("%s/v%d", v.Series, v.Revision)
-	if err := s.record(v, who); err != nil {
-		return "", fmt.Errorf("record %s as sent: %w", tag, err)
+	if tag, err = s.record(v, who); err != nil {
+		return "", fmt.Errorf("record %s v%d as sent: %w", v.Series, v.Revision, err)
 	}
 	return tag, nil
 }
@@ -95,15 +94,27 @@ func (s Store) Record(id string, mbox []byte, who netmail.Address, when time.Tim
 // Same tells whether a thread says what went out, in messages of the same Message-Ids. Dates and recipients that were added
 // when it was sent do not count, nor do the signatures, in which the program's version stands.
 func (v *Version) Same(t *mail.Thread) bool {
+	return slices.EqualFunc(v.Thread.Messages, t.Messages, func(a, b *mail.Message) bool {
+		return a.ID == b.ID && a.Subject == b.Subject && sameText(a, b)
+	})
+}
+
+// Again tells whether a thread is a RESEND of what went out, unmodified.
+func (v *Version) Again(t *mail.Thread) bool {
+	summary := func(m *mail.Message) string { _, s, _ := strings.Cut(m.Subject, "] "); return s }
+	return t.IsResend() && slices.EqualFunc(v.Thread.Messages, t.Messages, func(a, b *mail.Message) bool {
+		return a.Number == b.Number && summary(a) == summary(b) && sameText(a, b)
+	})
+}
+
+func sameText(a, b *mail.Message) bool {
 	text := func(m *mail.Message) string {
 		if i := strings.LastIndex(m.Body, "\n-- \n"); i >= 0 {
 			return m.Body[:i]
 		}
 		return strings.TrimRight(m.Body, "\n")
 	}
-	return slices.EqualFunc(v.Thread.Messages, t.Messages, func(a, b *mail.Message) bool {
-		return a.ID == b.ID && a.Subject == b.Subject && a.From == b.From && text(a) == text(b)
-	})
+	return a.From == b.From && text(a) == text(b)
 }
 
 // read takes an mbox apart.
@@ -160,21 +171,29 @@ func (s Store) open() *filesystem.Storage {
 	return filesystem.NewStorage(osfs.New(s.GitDir), cache.NewObjectLRUDefault())
 }
 
-func (s Store) record(v *Version, who netmail.Address) error {
+// record writes the tag ID/vN, or ID/vN-resend-K for the K-th RESEND of it.
+func (s Store) record(v *Version, who netmail.Address) (tag string, err error) {
 	if err := s.make(); err != nil {
-		return err
+		return "", err
 	}
 	st := s.open()
 	ref := tagName(v.Series, v.Revision)
-	if _, err := st.Reference(ref); err == nil {
-		have, err := s.Get(v.Series, v.Revision)
-		if err != nil {
-			return err
+	for k := 0; ; k++ {
+		if k > 0 {
+			ref = plumbing.ReferenceName(fmt.Sprintf("%s-resend-%d", tagName(v.Series, v.Revision), k))
 		}
-		if !have.Same(v.Thread) {
-			return ErrSentOtherwise
+		if _, err := st.Reference(ref); err != nil {
+			break
 		}
-		return nil
+		have, err := s.at(ref, v.Series, v.Revision)
+		switch {
+		case err != nil:
+			return "", err
+		case have.Same(v.Thread):
+			return ref.Short(), nil
+		case !have.Again(v.Thread):
+			return "", ErrSentOtherwise
+		}
 	}
 	w := &writer{st: st}
 	var parents []plumbing.Hash
@@ -188,23 +207,23 @@ func (s Store) record(v *Version, who netmail.Address) error {
 	}
 	tree, err := w.tree(files)
 	if err != nil {
-		return err
+		return "", err
 	}
 	sig := object.Signature{Name: plain(who.Name), Email: plain(who.Address), When: v.When}
 	subject := fmt.Sprintf("%s v%d, as it was sent\n", v.Series, v.Revision)
 	commit, err := w.put(plumbing.CommitObject, (&object.Commit{Author: sig, Committer: sig, Message: subject, TreeHash: tree, ParentHashes: parents}).Encode)
 	if err != nil {
-		return err
+		return "", err
 	}
 	text := subject + "\n"
 	for _, m := range v.Thread.Messages {
 		text += "Message-Id: <" + m.ID + ">\n"
 	}
-	tag, err := w.put(plumbing.TagObject, (&object.Tag{Name: ref.Short(), Tagger: sig, Message: text, TargetType: plumbing.CommitObject, Target: commit}).Encode)
+	made, err := w.put(plumbing.TagObject, (&object.Tag{Name: ref.Short(), Tagger: sig, Message: text, TargetType: plumbing.CommitObject, Target: commit}).Encode)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return st.SetReference(plumbing.NewHashReference(ref, tag))
+	return ref.Short(), st.SetReference(plumbing.NewHashReference(ref, made))
 }
 
 // plain keeps a name from breaking an object's line.
@@ -252,8 +271,13 @@ func (s Store) get(id string, revision int) (*Version, error) {
 	if _, err := os.Stat(filepath.Join(s.GitDir, "HEAD")); err != nil {
 		return nil, ErrNotSent
 	}
+	return s.at(tagName(id, revision), id, revision)
+}
+
+// at reads the version that a tag holds.
+func (s Store) at(name plumbing.ReferenceName, id string, revision int) (*Version, error) {
 	st := s.open()
-	ref, err := st.Reference(tagName(id, revision))
+	ref, err := st.Reference(name)
 	if errors.Is(err, plumbing.ErrReferenceNotFound) {
 		return nil, ErrNotSent
 	}
