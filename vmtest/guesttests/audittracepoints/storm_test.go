@@ -24,17 +24,27 @@ import (
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
 )
 
-// toggles is how often a consumer comes and goes: some hundred times, or as often as a soak wants.
-func toggles(t testing.TB) int {
+// A budget is how often something comes and goes: some hundred times, but for no longer than a test may take where the CPUs of
+// a guest run in turn, or as often as a soak wants.
+type budget struct {
+	left int
+	end  time.Time
+}
+
+func newBudget(t testing.TB) *budget {
 	t.Helper()
-	n := 200
+	b := &budget{left: 200, end: time.Now().Add(15 * time.Second)}
 	if s := os.Getenv("SERIES_TOGGLES"); s != "" {
 		var err error
-		n, err = strconv.Atoi(s)
+		b.left, err = strconv.Atoi(s)
 		must(t, err)
+		b.end = time.Now().Add(24 * time.Hour)
 	}
-	return n
+	return b
 }
+
+// more tells whether there is a time to come.
+func (b *budget) more() bool { return b.left > 0 && time.Now().Before(b.end) }
 
 // What a child of a storm does: so many calls in a round, and so many rounds.
 const (
@@ -43,8 +53,9 @@ const (
 	stormTasks  = 3 // more than there are CPUs
 )
 
-// storm lets children make audited calls until they have made them all, and do run over and over meanwhile.
-func storm(t testing.TB, do func()) {
+// storm lets children make audited calls until they have made them all, and do run over and over meanwhile, as long as the budget
+// lasts.
+func storm(t testing.TB, b *budget, do func()) {
 	t.Helper()
 	var calls []fork.Call
 	for n := range stormCalls {
@@ -71,8 +82,13 @@ func storm(t testing.TB, do func()) {
 			must(t, err)
 			return
 		default:
-			do()
 		}
+		if !b.more() {
+			must(t, <-done)
+			return
+		}
+		do()
+		b.left--
 	}
 }
 
@@ -116,11 +132,11 @@ func TestConsumersComeAndGo(t *testing.T) {
 	a := auditor.New(t)
 	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
 	i := instance(t)
-	n, want := 0, toggles(t)
+	n, budget := 0, newBudget(t)
 	begin := time.Now()
-	for n < want {
+	for budget.more() {
 		events := a.Events(func() {
-			storm(t, func() {
+			storm(t, budget, func() {
 				e := names[n%len(names)]
 				must(t, i.Enable(e, true))
 				if n%16 == 0 {
@@ -145,10 +161,11 @@ func TestAuditComesAndGoes(t *testing.T) {
 	a := auditor.New(t)
 	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
 	i := instance(t)
-	n, want := 0, toggles(t)/4
-	for n < want {
+	n, budget := 0, newBudget(t)
+	begin := time.Now()
+	for budget.more() {
 		events := a.Events(func() {
-			storm(t, func() {
+			storm(t, budget, func() {
 				e := names[n%len(names)]
 				a.Enable(false)
 				must(t, i.Enable(e, n%2 == 0))
@@ -159,7 +176,8 @@ func TestAuditComesAndGoes(t *testing.T) {
 		})
 		whole(t, events)
 	}
-	events := a.Events(func() { storm(t, func() { time.Sleep(time.Millisecond) }) })
+	t.Logf("%d times on and off in %v", n, time.Since(begin).Round(time.Millisecond))
+	events := a.Events(func() { storm(t, budget, nil) })
 	if len(events) != stormTasks*stormCalls*stormRounds {
 		t.Errorf("%d events of %d calls, now that audit stays enabled", len(events), stormTasks*stormCalls*stormRounds)
 	}
