@@ -34,7 +34,9 @@ func TestHashKernel(t *testing.T) {
 		{"log", func() { write("build.log", "other") }, true},
 		{"module", func() { write("modules/samples/a.ko", "a") }, false},
 		{"content of a module", func() { write("modules/samples/a.ko", "b") }, false},
-		{"name of a module", func() { os.Rename(filepath.Join(dir, "modules/samples/a.ko"), filepath.Join(dir, "modules/samples/b.ko")) }, false},
+		{"name of a module", func() {
+			os.Rename(filepath.Join(dir, "modules/samples/a.ko"), filepath.Join(dir, "modules/samples/b.ko"))
+		}, false},
 		{"vmlinux, changed", func() { write("vmlinux", "two") }, false},
 	} {
 		step.do()
