@@ -19,6 +19,7 @@ type Cost struct {
 	N               int         // values behind Mean and StdDev; 0 where the kernel was not measured
 	Mean, StdDev    float64     // of this kernel's values
 	Comparison      *Comparison // with the patch before; nil for stock, and where one of the two was not measured
+	Floor           *Floor      // what the record's controls say of the metric; nil where there are none
 	Old             *Anchor     // what was published about the benchmark
 	OldCost, OldErr float64     // of OldPatch, in percent; more than 0 is dearer
 	OldPatch        int         // the published patch that did the same; 0: there is none
@@ -92,6 +93,9 @@ func (c *Cost) fill(r *Run) error {
 		}
 	}
 	var err error
+	if c.Floor, err = FloorOf(r, c.Arch, c.Config, c.Benchmark, c.Unit); err != nil {
+		return err
+	}
 	if c.Patch > c.Since {
 		if c.Comparison, err = CompareCosts(r, r.CellAt(c.Arch, c.Since, c.Config), r, cell, c.Benchmark, c.Unit); err != nil {
 			return err

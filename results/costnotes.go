@@ -4,6 +4,7 @@ package results
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -88,12 +89,12 @@ func floorNotes(costs []Cost) []string {
 	none := false
 	var repeat []string
 	for _, c := range costs {
-		if c.Comparison == nil {
-			continue
+		f, base := c.Floor, c.Mean
+		if c.Comparison != nil {
+			base = c.Comparison.Base
 		}
-		f := c.Comparison.Floor
 		if f == nil {
-			none = true
+			none = none || c.Comparison != nil
 			continue
 		}
 		if f.Same > 0 && c.Unit == Instructions && !slices.Contains(repeat, c.Arch) {
@@ -109,8 +110,8 @@ func floorNotes(costs []Cost) []string {
 			what = "what the same build shows against itself"
 		}
 		of := ""
-		if c.Comparison.Base != 0 {
-			of = fmt.Sprintf(" (%s)", percent(100*f.Smallest/c.Comparison.Base))
+		if base != 0 {
+			of = fmt.Sprintf(" (%s)", percent(100*f.Smallest/math.Abs(base)))
 		}
 		notes = append(notes, fmt.Sprintf("%s, %s: smallest believable difference: %s %s%s, %s.", c.Arch, withoutCPUs(c.Benchmark),
 			FormatValue(f.Smallest, c.Unit), c.Unit, of, what))

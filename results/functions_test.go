@@ -142,3 +142,34 @@ func TestCompareCounted(t *testing.T) {
 		t.Errorf("another figure of the same build and seed: %v, want that it does not repeat", err)
 	}
 }
+
+// A record of the first kernel only, with its controls, says what the smallest believable difference is, and that the same build
+// measured twice shows the same; where it does not, there is no table.
+func TestControlsOfStock(t *testing.T) {
+	r := watchers()
+	var cells []results.Cell
+	for _, c := range r.Cells {
+		if c.Patch == 0 && c.Arch == "amd64" {
+			cells = append(cells, c)
+		}
+	}
+	again := counted("amd64", 0, "")
+	again.Config, again.Tests = results.ControlConfig+"-aa", nil
+	r.Cells = append(cells, again)
+	encode(t, r)
+	table, err := results.TableFor("fork", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := strings.Join(table.Notes, "\n")
+	for _, want := range []string{"A/A, amd64: the first kernel, measured twice, differs from itself by 0 with each seed.",
+		"amd64, Fork: smallest believable difference: 5 insns/op"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the notes have no %q:\n%s", want, notes)
+		}
+	}
+	r.CellAt("amd64", 0, results.ControlConfig+"-aa").Metric("Fork", results.Instructions).Values[3]++
+	if _, err := results.TableFor("fork", r); !errors.As(err, new(*results.RepeatError)) {
+		t.Errorf("a kernel that does not repeat: %v", err)
+	}
+}
