@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/seriesrig/series/internal/run"
@@ -164,13 +165,29 @@ func (r *lintRuns) Prefix(n int) []lint.Run {
 	return out
 }
 
-// recordedRuns reads the records of a series, those of the work folder and those that are published, and returns nil
-// where none is of exactly its patches.
-func recordedRuns(a *app, s *patches.Series) (*lintRuns, error) {
+// records are the files of a series' recorded runs, of the work folder and of those that are published, the oldest first.
+func (a *app) records(id string) ([]string, error) {
 	work, err := a.work()
 	if err != nil {
 		return nil, err
 	}
+	var all []string
+	for _, dir := range []string{filepath.Join(a.root(), "results", id), filepath.Join(work, "runs", id)} {
+		names, err := filepath.Glob(filepath.Join(dir, "v*.json"))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, names...)
+	}
+	slices.SortFunc(all, func(a, b string) int {
+		return cmp.Or(cmp.Compare(filepath.Base(a), filepath.Base(b)), cmp.Compare(a, b))
+	})
+	return all, nil
+}
+
+// recordedRuns reads the records of a series, those of the work folder and those that are published, and returns nil
+// where none is of exactly its patches.
+func recordedRuns(a *app, s *patches.Series) (*lintRuns, error) {
 	out := &lintRuns{arches: s.Arches, cells: map[lintCell]lint.Run{}}
 	tested := map[string]bool{patches.Release: len(s.Tests) > 0}
 	for _, v := range s.Variants {
@@ -178,32 +195,30 @@ func recordedRuns(a *app, s *patches.Series) (*lintRuns, error) {
 		tested[v.Name] = v.Test && len(s.Tests) > 0
 	}
 	newest := map[lintCell]*results.Run{}
-	for _, dir := range []string{filepath.Join(a.root(), "results", s.ID), filepath.Join(work, "runs", s.ID)} {
-		names, err := filepath.Glob(filepath.Join(dir, "v*.json"))
+	names, err := a.records(s.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		r, err := results.Load(name)
 		if err != nil {
-			return nil, err
+			a.log.Warn("record passed over", "error", err)
+			continue
 		}
-		for _, name := range names {
-			r, err := results.Load(name)
-			if err != nil {
-				a.log.Warn("record passed over", "error", err)
+		if !samePatches(r, s) {
+			continue
+		}
+		for _, c := range r.Cells {
+			key := lintCell{c.Arch, cmp.Or(c.Config, patches.Release), c.Patch}
+			if have := newest[key]; have != nil && have.Started.After(r.Started) {
 				continue
 			}
-			if !samePatches(r, s) {
-				continue
-			}
-			for _, c := range r.Cells {
-				key := lintCell{c.Arch, cmp.Or(c.Config, patches.Release), c.Patch}
-				if have := newest[key]; have != nil && have.Started.After(r.Started) {
-					continue
+			if known, ok := cellRun(c, filepath.Base(name), tested[key.config]); ok {
+				if key.config != patches.Release {
+					known.Arch += " with configuration " + key.config
 				}
-				if known, ok := cellRun(c, filepath.Base(name), tested[key.config]); ok {
-					if key.config != patches.Release {
-						known.Arch += " with configuration " + key.config
-					}
-					newest[key] = r
-					out.cells[key] = known
-				}
+				newest[key] = r
+				out.cells[key] = known
 			}
 		}
 	}

@@ -67,11 +67,6 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	if c.Recipients {
 		return a.printRecipients(s, plan)
 	}
-	work, err := a.work()
-	if err != nil {
-		return err
-	}
-	dir := filepath.Join(work, "runs", s.ID)
 	o := mail.Options{Series: s, AllowMissing: c.Unfilled, Previous: c.Previous, ReadBase: a.readBase(ctx, s, source)}
 	switch {
 	case c.Results != "":
@@ -79,7 +74,7 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 			return &coded{exitUsage, err}
 		}
 	default:
-		if o.Run, err = newestRecord(dir, &o, a); err != nil {
+		if o.Run, err = newestRecord(&o, a); err != nil {
 			return err
 		}
 		if o.Run == nil && !c.Unfilled && len(s.Cover.Tables) > 0 {
@@ -175,13 +170,13 @@ func (c *mailCmd) path(a *app, s *patches.Series) (string, error) {
 }
 
 // newestRecord returns the newest passing record that is of exactly the series' patches and has what the cover letter has
-// places for; where none has all of it, the newest one that is of these patches, or nil.
-func newestRecord(dir string, o *mail.Options, a *app) (*results.Run, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "v*.json"))
+// places for; where none has all of it, the newest one that is of these patches, or nil. Those of the work folder and those that
+// are published count alike.
+func newestRecord(o *mail.Options, a *app) (*results.Run, error) {
+	names, err := a.records(o.Series.ID)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
 	var next *results.Run
 	for _, name := range slices.Backward(names) {
 		r, err := results.Load(name)
