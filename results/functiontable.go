@@ -48,8 +48,8 @@ func functionTable(r *Run) (*Table, error) {
 	if len(names) > 1 {
 		t.Columns = append(t.Columns, Column{Head: "benchmark", Label: true})
 	}
-	t.Columns = append(t.Columns, Column{Head: "patch", Label: true}, Column{Head: "cost", Right: true, Blank: true},
-		Column{Head: "cost", Unit: "err", Right: true}, Column{Head: "function"})
+	t.Columns = append(t.Columns, Column{Head: "patch", Label: true}, Column{Head: "function", Label: true},
+		Column{Head: "cost", Right: true}, Column{Head: "cost", Unit: "err", Right: true})
 	for _, x := range rows {
 		labels := []string{x.c.Arch}
 		if len(configs) > 1 {
@@ -90,19 +90,19 @@ func functionCells(b *Benchmark) [][]string {
 		if f.DeltaErr != nil {
 			half = FormatValue(*f.DeltaErr, b.Unit)
 		}
-		shown = append(shown, []string{plus(*f.Delta, FormatValue(*f.Delta, b.Unit)), half, f.Name})
+		shown = append(shown, []string{f.Name, plus(*f.Delta, FormatValue(*f.Delta, b.Unit)), half})
 	}
 	half := ""
 	if b.DeltaErr != nil {
 		half = FormatValue(*b.DeltaErr, b.Unit)
 	}
-	out := [][]string{{plus(total, FormatValue(total, b.Unit)), half, "all"}}
+	out := [][]string{{"all", plus(total, FormatValue(total, b.Unit)), half}}
 	if exact {
-		out = append(out, []string{plus(path, FormatValue(path, b.Unit)), "0", "path"})
+		out = append(out, []string{"path", plus(path, FormatValue(path, b.Unit)), "0"})
 	}
 	out = append(out, shown...)
 	if math.Abs(rest) >= 0.05 {
-		out = append(out, []string{plus(rest, FormatValue(rest, b.Unit)), "", "rest"})
+		out = append(out, []string{"rest", plus(rest, FormatValue(rest, b.Unit)), ""})
 	}
 	return out
 }
