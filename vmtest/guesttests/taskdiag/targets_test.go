@@ -248,20 +248,21 @@ func mapped(t testing.TB) int {
 	t.Cleanup(func() { unix.MunmapPtr(hole, room) })
 	file := func(name string, remove bool) uintptr {
 		t.Helper()
-		f, err := os.OpenFile(filepath.Join(t.TempDir(), name), os.O_RDWR|os.O_CREATE, 0o600)
+		path := filepath.Join(t.TempDir(), name)
+		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600) // no os.File: that would be closed when it is garbage
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { f.Close() })
-		if _, err := f.Write(make([]byte, 16*page)); err != nil {
+		t.Cleanup(func() { unix.Close(fd) })
+		if _, err := unix.Write(fd, make([]byte, 16*page)); err != nil {
 			t.Fatal(err)
 		}
 		if remove {
-			if err := os.Remove(f.Name()); err != nil {
+			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return f.Fd()
+		return uintptr(fd)
 	}
 	const (
 		rw     = unix.PROT_READ | unix.PROT_WRITE
