@@ -115,6 +115,7 @@ func TestFailNth(t *testing.T) {
 		for range rounds {
 			for _, f := range flags {
 				i, e := round(fork.Options{Flags: f})
+				t.Logf("clone flags %#x: %d allocations failed, and %d forks of them", f, i, e)
 				injected, failed = injected+i, failed+e
 			}
 		}
