@@ -3,8 +3,10 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/seriesrig/series/internal/need"
 	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/patches"
 	"github.com/seriesrig/series/results"
@@ -37,5 +39,27 @@ func TestControls(t *testing.T) {
 		if paths := c.variant.Patch.Paths(); len(paths) != 2 {
 			t.Errorf("the control's patch touches %q", paths)
 		}
+	}
+}
+
+// The control's patch fits the base, where its object is the first one that is linked of init/.
+func TestControlApplies(t *testing.T) {
+	tree, err := patches.Dir(need.Source(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	p, err := patches.ParsePatch("control.patch", controlPatch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Number = 1
+	r, err := patches.Apply(tree, []*patches.Patch{p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile := string(r.Files(1)["init/Makefile"].Data)
+	if !strings.Contains(makefile, "\nobj-y                          := series_control.o main.o") {
+		t.Errorf("init/Makefile:\n%s", makefile)
 	}
 }
