@@ -90,7 +90,6 @@ func (b *buffer) flush() error {
 }
 
 var (
-	noBase taskdiag.Base
 	noCred taskdiag.Cred
 	noStat taskdiag.Stat
 )
