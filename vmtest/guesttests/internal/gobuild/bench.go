@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	opsInBuild = 200   // of b.N: --benchtime is told for operations that are short, 200x where nothing is said
-	settled    = 0.005 // of its time is how much a build may differ from the one before it
-	maxWarming = 6     // builds
+	opsInBuild = 200  // of b.N: --benchtime is told for operations that are short, 200x where nothing is said
+	settled    = 0.01 // of its time is how much a build may differ from the one before it
+	maxWarming = 6    // builds
 )
 
 // Benchmark measures builds: one for each 200 of b.N, and at least one. What comes before two in a row that take the same time, within
-// 0.5 %, is left out; a benchmark that does not get there fails. It reports the elapsed time (insns/op where the guest's
+// 1 %, is left out; a benchmark that does not get there fails. It reports the elapsed time (insns/op where the guest's
 // clock counts instructions, which SERIES_MODE=icount says, else ns/op), that in user mode and in the kernel, the share of
 // a CPU, and how many builds were left out.
 //
