@@ -28,7 +28,7 @@ func ticks(ns uint64) string { return dec(ns / (1e9 / userHz)) }
 
 func dec[T uint32 | uint64 | int32 | byte](n T) string { return fmt.Sprint(n) }
 
-// of returns what task_diag says about a task, those groups that came.
+// fields returns what task_diag says about a task, those groups that came.
 func (t *task) fields() fields {
 	f := fields{}
 	if b := t.Base; b != nil {

@@ -182,16 +182,6 @@ type answer struct {
 	reads int
 }
 
-// task returns the task with that pid, of which there has to be one at most.
-func (a *answer) task(pid int) *task {
-	for _, t := range a.tasks {
-		if t.PID == uint32(pid) {
-			return t
-		}
-	}
-	return nil
-}
-
 func (a *answer) pids() []int {
 	pids := make([]int, len(a.tasks))
 	for i, t := range a.tasks {
