@@ -9,4 +9,23 @@
 //
 // Most tests compare with /proc what does not stand still. Such a comparison asks task_diag before and after it looks at
 // /proc, and counts if both answers are the same.
+//
+// # What the benchmarks measure
+//
+// BenchmarkTasks reads about every process of a guest with 1,000, 10,000 and 50,000 processes that do nothing (tiny.Crowd),
+// from files of /proc and from /proc/task_diag in turns, so that the ratio of the two is of one kernel and one guest. A task
+// is an operation; the first turn, which fills the caches of /proc, does not count. On the side of /proc a file is opened,
+// read and closed by raw system calls, and not looked at; maps and smaps are read to their end. On the side of task_diag every
+// task and every mapping is looked at.
+//
+//   - none: readdir of /proc alone, and a request for no group: what nobody can do without.
+//   - stat, stat-all: /proc/PID/stat against BASE, which is what most of its readers want, and against BASE and STAT, which
+//     is all that it has.
+//   - status: against BASE and CRED. maps: against VMA. smaps: against VMA and VMA_STAT. The processes share one address
+//     space with few mappings, so the figures are of that, and not of programs.
+//   - ps: a list of pid and ppid, made by package ps from the one and from the other: reading, and text again.
+//
+// The units are proc-insns/task and diag-insns/task where the guest's clock counts instructions (SERIES_MODE=icount), or else
+// proc-ns/task and diag-ns/task; ratio; proc-calls/task and diag-calls/task, the system calls. TestCalls has a tracer count
+// them as well. BPF task iterators are not among it: they need BTF, which this kernel is built without.
 package taskdiag
