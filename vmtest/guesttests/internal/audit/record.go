@@ -23,6 +23,7 @@ const (
 	TypeEOE           = 1320
 	TypeSeccomp       = 1326
 	TypeProctitle     = 1327
+	TypeBPF           = 1334
 	TypeEventListener = 1335
 	TypeUringop       = 1336
 )
