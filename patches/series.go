@@ -72,9 +72,9 @@ type Guest struct {
 	// that is built for 386, as x-386, in guests that can run it.
 	Programs []string `json:"programs,omitempty"`
 
-	Fresh   bool     `json:"fresh,omitempty"`   // the tests are about booting: no guest is restored from a snapshot
-	Modules bool     `json:"modules,omitempty"` // the build's modules are in the guest, below /lib/modules
-	Icount  bool     `json:"icount,omitempty"`  // benchmarks are counted in a guest of one CPU, whatever CPUs the tests have
+	Fresh   bool `json:"fresh,omitempty"`   // the tests are about booting: no guest is restored from a snapshot
+	Modules bool `json:"modules,omitempty"` // the build's modules are in the guest, below /lib/modules
+	Icount  bool `json:"icount,omitempty"`  // benchmarks are counted in a guest of one CPU, whatever CPUs the tests have
 	// MultiThread has QEMU run the CPUs of guests side by side even where vmtest thinks that this is not safe.
 	MultiThread bool `json:"multi_thread,omitempty"`
 }
