@@ -84,7 +84,7 @@ func (c *sendCmd) Run(ctx context.Context, a *app) error {
 		return sendFinding(err)
 	}
 	defer j.Close()
-	return c.send(ctx, a, config, j, messages)
+	return c.send(ctx, a, config, j, j.Messages())
 }
 
 // send asks, and sends what has not been sent.

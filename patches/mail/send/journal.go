@@ -86,7 +86,11 @@ func OpenJournal(dir, kind string, messages []*Message) (*Journal, error) {
 	if len(messages) == 0 {
 		return nil, errors.New("open journal: there is no message")
 	}
-	j := &Journal{Dir: journalDir(dir, kind, messages), messages: messages, States: make([]State, len(messages))}
+	j := &Journal{Dir: journalDir(dir, kind, messages), States: make([]State, len(messages))}
+	for _, m := range messages {
+		own := *m // which gets the date of a thread that was begun
+		j.messages = append(j.messages, &own)
+	}
 	if err := os.MkdirAll(j.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
@@ -103,6 +107,9 @@ func OpenJournal(dir, kind string, messages []*Message) (*Journal, error) {
 	}
 	return j, nil
 }
+
+// Messages returns the thread as it goes out: what was begun has the dates that it was begun with.
+func (j *Journal) Messages() []*Message { return j.messages }
 
 func journalDir(dir, kind string, messages []*Message) string {
 	return filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(messages[0].ID+"\n"+kind)))[:24])

@@ -183,7 +183,7 @@ func TestJournalKeepsDates(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.Close()
-	if got := dates(second)[0]; got != "Mon, 23 Nov 2026 09:59:58 +0100" {
+	if got := dates(j.Messages())[0]; got != "Mon, 23 Nov 2026 09:59:58 +0100" {
 		t.Errorf("a thread of which nothing went out is of %s", got)
 	}
 	f, err := os.OpenFile(file(t, dir), os.O_APPEND|os.O_WRONLY, 0)
@@ -200,8 +200,11 @@ func TestJournalKeepsDates(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.Close()
-	if d := cmp.Diff(dates(second), dates(third)); d != "" {
+	if d := cmp.Diff(dates(second), dates(j.Messages())); d != "" {
 		t.Errorf("dates of what goes on (-as begun +got):\n%s", d)
+	}
+	if got := dates(third)[0]; got != "Tue, 24 Nov 2026 09:59:58 +0100" {
+		t.Errorf("a message of the caller's was given the date %s", got)
 	}
 	// Another text is another thread, whatever its date.
 	changed := freeze(t, strings.ReplaceAll(thread(3), "QUIT", "HELP"), send.FreezeOptions{Now: first})
