@@ -42,13 +42,14 @@ type benchCmd struct {
 	cellFlags
 	guestFlags
 	benchFlags
-	Only   string `name:"run" placeholder:"REGEXP" help:"Only benchmarks whose name matches."`
-	Record string `placeholder:"DIR" help:"Also write the record and the figures in Go's benchmark format there."`
+	Require bool   `env:"SERIES_REQUIRE" help:"A benchmark that skips itself is a finding, but where a [[skip]] of series.toml says that it may."`
+	Only    string `name:"run" placeholder:"REGEXP" help:"Only benchmarks whose name matches."`
+	Record  string `placeholder:"DIR" help:"Also write the record and the figures in Go's benchmark format there."`
 }
 
 func (c *benchCmd) Run(ctx context.Context, a *app) error {
 	started := time.Now()
-	opts, err := c.options(guestOptions{run: c.Only, again: c.Again, perTest: max(c.PerTest, 10*time.Minute)})
+	opts, err := c.options(guestOptions{run: c.Only, again: c.Again, perTest: max(c.PerTest, 10*time.Minute), require: c.Require})
 	if err != nil {
 		return err
 	}

@@ -167,6 +167,11 @@ func (s *session) boot(ctx context.Context, c *cell, m vmtest.Machine, job vmtes
 		}
 		return booted{}, &coded{exitFinding, err}
 	}
+	for _, t := range r.Tests {
+		if opts.require && t.Action == "skip" && !s.series.MaySkip(t.Name, c.patch, c.rec.Config) {
+			return booted{}, &coded{exitFinding, fmt.Errorf("%s skipped itself, and no [[skip]] of series.toml says that it may: %s", t.Name, strings.TrimSpace(t.Output))}
+		}
+	}
 	bs, err := results.ParseBenchmarks(strings.NewReader(strings.Join(r.Benchmarks, "\n")+"\n"), r.Log)
 	if opts.run != "" && len(r.Benchmarks) == 0 {
 		err = nil // what is asked for may be in another package

@@ -36,7 +36,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if c.Quick {
 		bench.Count, bench.Seeds = 1, 1
 	}
-	opts, err := bench.options(guestOptions{again: c.Again, perTest: max(c.PerTest, 10*time.Minute)})
+	opts, err := bench.options(guestOptions{again: c.Again, perTest: max(c.PerTest, 10*time.Minute), require: c.Require})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ package need
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -39,9 +41,23 @@ func Root(t testing.TB) {
 func Unfit(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
-		Missing(t, what)
+		t.Fatalf("required in CI: %s", what)
 	}
 	t.Skip(what)
+}
+
+// File needs a file, such as one that only some kernels have; what says which. That it is missing is proved by its folder,
+// which has to be there: a file system that is not mounted is a failure, and so is every other error.
+func File(t testing.TB, path, what string) {
+	t.Helper()
+	_, err := os.Stat(path)
+	if err == nil {
+		return
+	}
+	if _, folder := os.Stat(filepath.Dir(path)); folder != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%s: %v", what, errors.Join(err, folder))
+	}
+	Missing(t, fmt.Sprintf("the kernel has no %s: %v", what, err))
 }
 
 // Kernel needs a built kernel of an architecture ("amd64", "ppc64", "ppc64le") and returns the path of its vmlinux, from

@@ -17,6 +17,7 @@ import (
 	"github.com/elastic/go-libaudit/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/seriesrig/series/internal/need"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/auditor"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
@@ -78,10 +79,10 @@ func benchmark(b *testing.B, syscall string, op func(testing.TB) []fork.Call) {
 		s.syscall = syscall
 		for _, l := range lookers {
 			b.Run("audit="+s.name+"/trace="+l.name, func(b *testing.B) {
-				if len(l.events) > 0 && !tracefs.Exists(l.events[len(l.events)-1]) {
-					b.Skip("the kernel has no such event")
-				}
 				if len(l.events) > 0 {
+					last := tracefs.Folder(l.events[len(l.events)-1])
+					need.File(b, filepath.Dir(last), "trace events of audit")
+					need.File(b, last, "such trace event")
 					i, err := tracefs.New("bench", 512)
 					must(b, err)
 					defer func() { must(b, i.Close()) }()

@@ -194,9 +194,7 @@ func TestAuditComesAndGoes(t *testing.T) {
 // entry of syscalls, to enable it is an error, and it stays disabled.
 func TestAttachFails(t *testing.T) {
 	const file = "/proc/thread-self/fail-nth"
-	if _, err := os.Stat(file); err != nil {
-		need.Missing(t, "the kernel has no fault injection: "+err.Error())
-	}
+	need.File(t, file, "fault injection")
 	injectHere(t)
 	a := auditor.New(t)
 	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})

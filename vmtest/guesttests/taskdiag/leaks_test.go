@@ -120,9 +120,7 @@ func TestNothingIsLeft(t *testing.T) {
 // Each allocation of open, write and read fails in its turn: that is ENOMEM, and nothing else happens.
 func TestAllocationsFail(t *testing.T) {
 	const file = "/proc/thread-self/fail-nth"
-	if _, err := os.Stat(file); err != nil {
-		need.Missing(t, fmt.Sprintf("the kernel has no fault injection: %v", err))
-	}
+	need.File(t, file, "fault injection")
 	unix.Mount("debugfs", "/sys/kernel/debug", "debugfs", 0, "")
 	for _, what := range []string{"failslab", "fail_page_alloc"} {
 		for name, value := range map[string]string{"ignore-gfp-wait": "N", "verbose": "0"} {

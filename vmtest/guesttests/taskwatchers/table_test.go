@@ -5,7 +5,6 @@
 package taskwatchers
 
 import (
-	"fmt"
 	"github.com/seriesrig/series/internal/need"
 	"os"
 	"path/filepath"
@@ -44,9 +43,7 @@ func TestTableIsReadOnly(t *testing.T) {
 // The KUnit tests of the series, once more: the one that writes to the table can only be run when the kernel has booted.
 func TestKUnit(t *testing.T) {
 	dir := filepath.Join(debugfs(t), "kunit/task_watchers")
-	if _, err := os.Stat(dir); err != nil {
-		need.Missing(t, fmt.Sprintf("the kernel has no KUnit tests of task watchers: %v", err))
-	}
+	need.File(t, dir, "KUnit tests of task watchers")
 	if err := os.WriteFile(filepath.Join(dir, "run"), []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}

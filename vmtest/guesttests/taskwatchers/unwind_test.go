@@ -62,9 +62,7 @@ func TestFailedForksLeaveNothing(t *testing.T) {
 // Each allocation of a fork fails in its turn, twice or as often as SERIES_ROUNDS says; whether the fork does or not, nothing is left behind.
 func TestFailNth(t *testing.T) {
 	const file = "/proc/thread-self/fail-nth"
-	if _, err := os.Stat(file); err != nil {
-		need.Missing(t, fmt.Sprintf("the kernel has no fault injection: %v", err))
-	}
+	need.File(t, file, "fault injection")
 	for _, what := range []string{"failslab", "fail_page_alloc"} {
 		dir := filepath.Join(debugfs(t), what)
 		for name, value := range map[string]string{"ignore-gfp-wait": "N", "verbose": "0"} {

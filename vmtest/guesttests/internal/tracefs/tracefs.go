@@ -32,9 +32,12 @@ func Mount() error {
 	return nil
 }
 
-// Exists tells whether the kernel has an event, such as "audit/audit_syscall_entry".
+// Folder is where an event is, such as "audit/audit_syscall_entry".
+func Folder(event string) string { return filepath.Join(root, "events", event) }
+
+// Exists tells whether the kernel has an event.
 func Exists(event string) bool {
-	_, err := os.Stat(filepath.Join(root, "events", event, "format"))
+	_, err := os.Stat(filepath.Join(Folder(event), "format"))
 	return err == nil
 }
 
