@@ -6,12 +6,11 @@ package audittracepoints
 
 import (
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/failnth"
 )
 
 // attached says that audit is a probe of the entry event.
@@ -20,18 +19,14 @@ func attached() bool {
 	return err == nil && strings.Contains(string(symbols), " audit_syscall_attach\n")
 }
 
-// injectHere has allocations fail that may wait, for as long as the test runs on its thread.
-func injectHere(t testing.TB) {
+// injectHere is the thread of the calling test, for as long as that runs, with allocations that can fail.
+func injectHere(t testing.TB) failnth.Thread {
 	t.Helper()
+	must(t, failnth.Prepare())
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
-	const debugfs = "/sys/kernel/debug"
-	if _, err := os.Stat(filepath.Join(debugfs, "failslab")); err != nil {
-		must(t, unix.Mount("debugfs", debugfs, "debugfs", 0, ""))
-	}
-	for _, what := range []string{"failslab", "fail_page_alloc"} {
-		for name, value := range map[string]string{"ignore-gfp-wait": "N", "verbose": "0"} {
-			must(t, os.WriteFile(filepath.Join(debugfs, what, name), []byte(value), 0))
-		}
-	}
+	thread, err := failnth.Open()
+	must(t, err)
+	t.Cleanup(func() { must(t, thread.Close()) })
+	return thread
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/seriesrig/series/internal/need"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/auditor"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/failnth"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
 )
@@ -131,59 +132,60 @@ func whole(t testing.TB, events [][]audit.Record) {
 	}
 }
 
-// Consumers come and go while tasks are in syscalls: audit has each of them, and nothing else happens.
-func TestConsumersComeAndGo(t *testing.T) {
-	names := events(t)
-	a := auditor.New(t)
-	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
-	i := instance(t)
+// storms are storms as long as a budget lasts, while come has something come and go the nth time, from 0; judge gets the
+// events of each, and n.
+func storms(t testing.TB, a *auditor.Auditor, come func(n int), judge func(events [][]audit.Record, n int)) {
+	t.Helper()
 	n, budget := 0, newBudget(t)
 	begin := time.Now()
 	for budget.more() {
-		events := a.Events(func() {
-			storm(t, budget, func() {
-				e := names[n%len(names)]
-				must(t, i.Enable(e, true))
-				if n%16 == 0 {
-					attach(t, e, 0, 0, 1).detach()
-				}
-				must(t, i.Enable(e, false))
-				n++
-			})
-		})
+		events := a.Events(func() { storm(t, budget, func() { come(n); n++ }) })
+		judge(events, n)
+	}
+	t.Logf("%d times on and off in %v", n, time.Since(begin).Round(time.Millisecond))
+}
+
+// getppidAuditor audits the getppid of children.
+func getppidAuditor(t testing.TB) *auditor.Auditor {
+	t.Helper()
+	a := auditor.New(t)
+	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
+	return a
+}
+
+// Consumers come and go while tasks are in syscalls: audit has each of them, and nothing else happens.
+func TestConsumersComeAndGo(t *testing.T) {
+	names := events(t)
+	a, i := getppidAuditor(t), instance(t)
+	storms(t, a, func(n int) {
+		e := names[n%len(names)]
+		must(t, i.Enable(e, true))
+		if n%16 == 0 {
+			attach(t, e, 0, 0, 1).detach()
+		}
+		must(t, i.Enable(e, false))
+	}, func(events [][]audit.Record, n int) {
 		events = getppids(events)
 		if len(events) != stormTasks*stormCalls*stormRounds {
 			t.Fatalf("%d events of %d calls, after %d toggles: %s", len(events), stormTasks*stormCalls*stormRounds, n, gaps(events))
 		}
 		whole(t, events)
-	}
-	t.Logf("%d times on and off in %v", n, time.Since(begin).Round(time.Millisecond))
+	})
 }
 
 // Audit comes and goes, while tasks are in syscalls and a consumer comes and goes as well: no syscall gets into the records by
 // halves, and when audit is there for good it has all of them.
 func TestAuditComesAndGoes(t *testing.T) {
 	names := events(t)
-	a := auditor.New(t)
-	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
-	i := instance(t)
-	n, budget := 0, newBudget(t)
-	begin := time.Now()
-	for budget.more() {
-		events := a.Events(func() {
-			storm(t, budget, func() {
-				e := names[n%len(names)]
-				a.Enable(false)
-				must(t, i.Enable(e, n%2 == 0))
-				a.Enable(true)
-				must(t, i.Enable(e, false))
-				n++
-			})
-		})
-		whole(t, events)
-	}
-	t.Logf("%d times on and off in %v", n, time.Since(begin).Round(time.Millisecond))
-	events := a.Events(func() { storm(t, budget, nil) })
+	a, i := getppidAuditor(t), instance(t)
+	storms(t, a, func(n int) {
+		e := names[n%len(names)]
+		a.Enable(false)
+		must(t, i.Enable(e, n%2 == 0))
+		a.Enable(true)
+		must(t, i.Enable(e, false))
+	}, func(events [][]audit.Record, _ int) { whole(t, events) })
+	events := a.Events(func() { storm(t, &budget{}, nil) })
 	if len(events) != stormTasks*stormCalls*stormRounds {
 		t.Errorf("%d events of %d calls, now that audit stays enabled", len(events), stormTasks*stormCalls*stormRounds)
 	}
@@ -193,27 +195,23 @@ func TestAuditComesAndGoes(t *testing.T) {
 // Audit that is enabled audits, whatever fails while it gets enabled: each allocation in its turn. Where it cannot attach to the
 // entry of syscalls, to enable it is an error, and it stays disabled.
 func TestAttachFails(t *testing.T) {
-	const file = "/proc/thread-self/fail-nth"
-	need.File(t, file, "fault injection")
-	injectHere(t)
-	a := auditor.New(t)
-	a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{"getppid"}})
-	f, err := os.OpenFile(file, os.O_RDWR, 0)
-	must(t, err)
-	defer f.Close()
-	set := func(n int) {
-		_, err := unix.Pwrite(int(f.Fd()), strconv.AppendInt(nil, int64(n), 10), 0)
-		must(t, err)
-	}
-	refused := 0
-	for n := 1; ; n++ {
+	need.File(t, failnth.Path, "fault injection")
+	thread, a := injectHere(t), getppidAuditor(t)
+	injected, refused := 0, 0
+	for failed := true; failed; {
+		n := injected + 1
+		if n == 1000 {
+			t.Fatal("to enable audit allocates 1000 times, and still more")
+		}
 		a.Enable(false)
-		set(n)
+		must(t, thread.Arm(n))
 		setErr := a.SetEnabled(true, libaudit.WaitForReply)
-		var b [32]byte
-		size, err := unix.Pread(int(f.Fd()), b[:], 0)
+		var err error
+		failed, err = thread.Disarm()
 		must(t, err)
-		set(0)
+		if failed {
+			injected++
+		}
 		enabled := a.Enabled()
 		if setErr == nil && !enabled {
 			t.Errorf("allocation %d fails: audit was enabled, and is not", n)
@@ -229,20 +227,17 @@ func TestAttachFails(t *testing.T) {
 				t.Errorf("allocation %d fails: %v; audit is enabled, and has %d events, want 2", n, setErr, len(events))
 			}
 		}
-		if b[0] == '0' || size == 0 {
-			t.Logf("%d allocations failed, and for %d of them audit was not enabled", n-1, refused)
-			break
-		}
-		if n == 1000 {
-			t.Fatal("to enable audit allocates 1000 times, and still more")
-		}
 	}
+	t.Logf("%d allocations failed, and for %d of them audit was not enabled", injected, refused)
 	want := 0
 	if attached() {
 		want = 1
 	}
 	if refused < want {
 		t.Errorf("audit was refused %d times for want of memory, want at least %d", refused, want)
+	}
+	if injected < 2 {
+		t.Errorf("%d allocations failed: the message alone takes more", injected)
 	}
 	a.Enable(true)
 	i := instance(t)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/role"
 )
 
 // part reads a part of an answer, which ends in the middle of a task.
@@ -89,7 +90,7 @@ func goneByExec(t *testing.T, d *diag) (*answer, int) {
 			unix.Close(fd)
 		}
 	})
-	argv, env := pin([2]uintptr{pinText("exe")}), pin([2]uintptr{pinText(roleVar + "=wait")})
+	argv, env := pin([2]uintptr{pinText("exe")}), pin([2]uintptr{pinText(role.Var + "=wait")})
 	c, err := fork.Start(fork.Options{},
 		call(unix.SYS_DUP3, uintptr(p[0]), 0, 0), call(unix.SYS_DUP3, uintptr(null), 1, 0),
 		call(unix.SYS_READ, 0, pin([8]byte{}), 1), call(unix.SYS_EXECVE, pinText("/proc/self/exe"), argv, env))

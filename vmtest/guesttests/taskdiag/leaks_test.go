@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seriesrig/series/internal/need"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/failnth"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
 )
 
@@ -119,15 +120,9 @@ func TestNothingIsLeft(t *testing.T) {
 
 // Each allocation of open, write and read fails in its turn: that is ENOMEM, and nothing else happens.
 func TestAllocationsFail(t *testing.T) {
-	const file = "/proc/thread-self/fail-nth"
-	need.File(t, file, "fault injection")
-	unix.Mount("debugfs", "/sys/kernel/debug", "debugfs", 0, "")
-	for _, what := range []string{"failslab", "fail_page_alloc"} {
-		for name, value := range map[string]string{"ignore-gfp-wait": "N", "verbose": "0"} {
-			if err := os.WriteFile(filepath.Join("/sys/kernel/debug", what, name), []byte(value), 0); err != nil {
-				t.Fatal(err)
-			}
-		}
+	need.File(t, failnth.Path, "fault injection")
+	if err := failnth.Prepare(); err != nil {
+		t.Fatal(err)
 	}
 	cwd := unix.AT_FDCWD
 	at := uintptr(cwd)
@@ -137,19 +132,19 @@ func TestAllocationsFail(t *testing.T) {
 	}
 	pid := child(t, 0)
 	r, buf := newRequest(dumpOne, showAll, pid).bytes(), make([]byte, 1<<20)
-	runtime.LockOSThread() // fail-nth is the thread's
+	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	nth, err := unix.Open(file, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	thread, err := failnth.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(nth)
+	defer thread.Close()
 	opened, failed := 0, 0
 	for n, injected := 1, true; injected; n++ {
 		if n == 300 {
 			t.Fatal("300 allocations, and still more")
 		}
-		if _, err := unix.Pwrite(nth, strconv.AppendInt(nil, int64(n), 10), 0); err != nil {
+		if err := thread.Arm(n); err != nil {
 			t.Fatal(err)
 		}
 		// No Go code that may allocate, from here on.
@@ -160,15 +155,9 @@ func TestAllocationsFail(t *testing.T) {
 			_, _, readErr = unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
 			unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
 		}
-		var left [32]byte
-		size, err := unix.Pread(nth, left[:], 0)
-		if _, err := unix.Pwrite(nth, []byte("0"), 0); err != nil {
+		if injected, err = thread.Disarm(); err != nil {
 			t.Fatal(err)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		injected = strings.TrimSpace(string(left[:size])) == "0"
 		for call, errno := range map[string]syscall.Errno{"open": openErr, "write": writeErr, "read": readErr} {
 			if errno == 0 {
 				continue

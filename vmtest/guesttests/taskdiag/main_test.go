@@ -10,17 +10,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/role"
 )
 
-// roleVar is the variable that makes this binary play a role instead of running tests.
-const roleVar = "SERIES_TASKDIAG_ROLE"
-
-// roles are what this binary does in a process of its own. What one prints and its exit status are for the test.
-var roles = map[string]func() error{
+var roles = role.Roles{
 	"wait": func() error {
 		fmt.Println("ready")
 		_, err := io.Copy(io.Discard, os.Stdin)
@@ -28,31 +25,7 @@ var roles = map[string]func() error{
 	},
 }
 
-// TestMain runs the tests, or plays a role.
-func TestMain(m *testing.M) {
-	name := os.Getenv(roleVar)
-	if name == "" {
-		os.Exit(m.Run())
-	}
-	play, ok := roles[name]
-	if !ok {
-		fmt.Fprintf(os.Stderr, "no role %q\n", name)
-		os.Exit(1)
-	}
-	if err := play(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-// role is this binary in a process of its own; what it needs to know is in env.
-func role(name string, env ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(append(os.Environ(), roleVar+"="+name, "GOMAXPROCS=2"), env...)
-	cmd.Stderr = os.Stderr
-	return cmd
-}
+func TestMain(m *testing.M) { roles.Main(m) }
 
 // A diag is /proc/task_diag, opened.
 type diag struct {
@@ -162,7 +135,7 @@ func (d *diag) dump(t testing.TB, strategy, show uint64, pid int) *answer {
 // of the test.
 func startRole(t testing.TB, name string, env ...string) int {
 	t.Helper()
-	cmd := role(name, env...)
+	cmd := role.Command(name, env...)
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/role"
 )
 
 const (
@@ -79,8 +81,8 @@ func init() {
 		if d.fd == 3 {
 			unix.FcntlInt(3, unix.F_SETFD, 0)
 		}
-		env := slices.DeleteFunc(os.Environ(), func(v string) bool { return len(v) > len(roleVar) && v[:len(roleVar)+1] == roleVar+"=" })
-		return unix.Exec(os.Getenv(fdVar), []string{"look"}, append(env, roleVar+"=look"))
+		env := slices.DeleteFunc(os.Environ(), func(v string) bool { return len(v) > len(role.Var) && v[:len(role.Var)+1] == role.Var+"=" })
+		return unix.Exec(os.Getenv(fdVar), []string{"look"}, append(env, role.Var+"=look"))
 	}
 	// pidns is what the first process of a pid namespace does: it mounts its own proc and looks at both.
 	roles["pidns"] = func() error {
@@ -100,7 +102,7 @@ func ask(t *testing.T, name string, attr *syscall.SysProcAttr, env []string, qs 
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := role(name, append(env, askVar+"="+string(b))...)
+	cmd := role.Command(name, append(env, askVar+"="+string(b))...)
 	cmd.SysProcAttr = attr
 	return output(t, cmd, len(qs))
 }
@@ -247,7 +249,7 @@ func TestInheritedFromRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := role("look", askVar+"="+string(b))
+	cmd := role.Command("look", askVar+"="+string(b))
 	cmd.SysProcAttr = as(user)
 	dup, err := unix.Dup(d.fd)
 	if err != nil {
@@ -368,7 +370,7 @@ func TestUserNamespace(t *testing.T) {
 	f := os.NewFile(uintptr(dup), diagPath)
 	defer f.Close()
 	b, _ := json.Marshal([]question{{dumpAll, showCred, 0}})
-	cmd := role("look", askVar+"="+string(b))
+	cmd := role.Command("look", askVar+"="+string(b))
 	cmd.SysProcAttr, cmd.ExtraFiles = attr, []*os.File{f}
 	v = output(t, cmd, 1)[0]
 	i := slices.Index(v.pids(), v.Self)

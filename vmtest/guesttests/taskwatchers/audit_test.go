@@ -18,6 +18,7 @@ import (
 
 	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/role"
 )
 
 // An auditor is auditd for a test.
@@ -159,7 +160,7 @@ func TestAuditFork(t *testing.T) {
 	a := newAuditor(t)
 	full := newCgroup(t)
 	full.set("pids.max", "0")
-	cmd := role("forks")
+	cmd := role.Command("forks")
 	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(full.fd), full.dir)}
 	in, err := cmd.StdinPipe()
 	if err != nil {

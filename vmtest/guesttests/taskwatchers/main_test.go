@@ -9,17 +9,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/role"
 )
 
-// roleVar is the variable that makes this binary play a role instead of running tests.
-const roleVar = "SERIES_TASKWATCHERS_ROLE"
-
-// roles are what this binary does in a process of its own.
-var roles = map[string]func() error{
+var roles = role.Roles{
 	"ids":     func() error { return errors.Join(syscall.Setgid(1001), syscall.Setuid(1002)) },
 	"allowed": allowed,
 	"forks":   forks,
@@ -29,30 +26,7 @@ var roles = map[string]func() error{
 	},
 }
 
-// TestMain runs the tests, or plays a role.
-func TestMain(m *testing.M) {
-	name := os.Getenv(roleVar)
-	if name == "" {
-		os.Exit(m.Run())
-	}
-	play, ok := roles[name]
-	if !ok {
-		fmt.Fprintf(os.Stderr, "no role %q\n", name)
-		os.Exit(1)
-	}
-	if err := play(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-func role(name string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVar+"="+name, "GOMAXPROCS=2")
-	cmd.Stderr = os.Stderr
-	return cmd
-}
+func TestMain(m *testing.M) { roles.Main(m) }
 
 // statusField returns a line of /proc/WHO/status.
 func statusField(who, name string) (string, error) {

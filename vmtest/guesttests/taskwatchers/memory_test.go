@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/role"
 )
 
 // Modes of set_mempolicy(2).
@@ -140,7 +141,7 @@ func TestCpusetInherited(t *testing.T) {
 		g := newCgroup(t)
 		g.set("cpuset.cpus", c.cpus)
 		g.set("cpuset.mems", c.mems)
-		cmd := role("allowed")
+		cmd := role.Command("allowed")
 		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: g.fd}
 		out, err := cmd.Output()
 		if err != nil {
@@ -150,7 +151,7 @@ func TestCpusetInherited(t *testing.T) {
 			t.Errorf("who was cloned into a cpuset and its child may use CPUs and nodes\n%swant\n%s", out, want)
 		}
 	}
-	out, err := role("allowed").Output()
+	out, err := role.Command("allowed").Output()
 	if want := strings.Repeat("0-1 "+all+"\n", 2); err != nil || string(out) != want {
 		t.Errorf("outside of a cpuset: %v\n%swant\n%s", err, out, want)
 	}
@@ -163,7 +164,7 @@ func TestCpusetChanges(t *testing.T) {
 	g.set("cpuset.cpus", "0")
 	g.set("cpuset.mems", fmt.Sprint(first))
 	cat := exec.Command("/proc/self/exe")
-	cat.Env = []string{roleVar + "=wait"}
+	cat.Env = []string{role.Var + "=wait"}
 	in, err := cat.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

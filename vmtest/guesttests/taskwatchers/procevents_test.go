@@ -16,6 +16,7 @@ import (
 
 	"github.com/seriesrig/series/vmtest/guesttests/internal/cnproc"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/role"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tiny"
 )
 
@@ -118,7 +119,7 @@ func TestProcEventsOrder(t *testing.T) {
 // FORK, EXEC, the IDs, EXIT: of a program that changes its IDs itself.
 func TestProcEventsOfProgram(t *testing.T) {
 	conn := listen(t)
-	cmd := role("ids")
+	cmd := role.Command("ids")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

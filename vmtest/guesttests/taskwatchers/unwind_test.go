@@ -7,15 +7,14 @@ package taskwatchers
 import (
 	"errors"
 	"fmt"
-	"github.com/seriesrig/series/internal/need"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seriesrig/series/internal/need"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/failnth"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
 )
 
@@ -61,35 +60,25 @@ func TestFailedForksLeaveNothing(t *testing.T) {
 
 // Each allocation of a fork fails in its turn, twice or as often as SERIES_ROUNDS says; whether the fork does or not, nothing is left behind.
 func TestFailNth(t *testing.T) {
-	const file = "/proc/thread-self/fail-nth"
-	need.File(t, file, "fault injection")
-	for _, what := range []string{"failslab", "fail_page_alloc"} {
-		dir := filepath.Join(debugfs(t), what)
-		for name, value := range map[string]string{"ignore-gfp-wait": "N", "verbose": "0"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0); err != nil {
-				t.Fatal(err)
-			}
-		}
+	need.File(t, failnth.Path, "fault injection")
+	if err := failnth.Prepare(); err != nil {
+		t.Fatal(err)
 	}
 	w, s := parent(t)
 	// A round lets the first allocation fail, the second and so on, until a fork gets through without.
 	round := func(o fork.Options) (injected, failed int) {
 		w.run(func() error {
-			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			thread, err := failnth.Open()
 			if err != nil {
 				return err
 			}
-			defer f.Close()
+			defer thread.Close()
 			for n := 1; n < 1000; n++ {
-				if _, err := unix.Pwrite(int(f.Fd()), []byte(strconv.Itoa(n)), 0); err != nil {
+				if err := thread.Arm(n); err != nil {
 					return err
 				}
 				c, forkErr := fork.Start(o)
-				var b [32]byte
-				size, err := unix.Pread(int(f.Fd()), b[:], 0)
-				if _, err := unix.Pwrite(int(f.Fd()), []byte("0"), 0); err != nil {
-					return err
-				}
+				hit, err := thread.Disarm()
 				if err != nil {
 					return err
 				}
@@ -100,7 +89,7 @@ func TestFailNth(t *testing.T) {
 				} else if failed++; !errors.Is(forkErr, unix.ENOMEM) && !errors.Is(forkErr, unix.EAGAIN) {
 					return fmt.Errorf("allocation %d fails: %w", n, forkErr)
 				}
-				if strings.TrimSpace(string(b[:size])) != "0" {
+				if !hit {
 					return nil
 				}
 				injected++
