@@ -3,12 +3,13 @@
 package clock
 
 import (
-	"github.com/seriesrig/series/internal/need"
 	"os"
 	"os/exec"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seriesrig/series/internal/need"
 )
 
 func TestAdvance(t *testing.T) {

@@ -3,9 +3,10 @@
 package tsc
 
 import (
-	"github.com/seriesrig/series/internal/need"
 	"testing"
 	"time"
+
+	"github.com/seriesrig/series/internal/need"
 )
 
 // The rate must tell the length of another, longer interval.
