@@ -12,66 +12,52 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 
 	"github.com/seriesrig/series/vmtest/taskdiag"
+	"github.com/seriesrig/series/vmtest/taskdiag/cmd/internal/program"
 	"github.com/seriesrig/series/vmtest/taskdiag/procfs"
 	"github.com/seriesrig/series/vmtest/taskdiag/ps"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := realMain(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { program.Main("ps", define) }
 
-func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("ps", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+func define(flags *flag.FlagSet) program.Run {
 	list := flags.String("o", "pid,ppid,s,time,comm", "`columns`, separated by commas")
 	fromProc := flags.Bool("proc", false, "read the text files of /proc")
 	fromDiag := flags.Bool("task-diag", false, "read /proc/task_diag; it is the default")
 	parent := flags.Int("ppid", 0, "only the children of this `process`")
 	only := flags.String("p", "", "only these `processes`, separated by commas")
 	count := flags.Bool("count", false, "say on standard error how many system calls the reading took")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
+	return func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+		columns, err := ps.ParseColumns(*list)
+		pids, perr := parsePIDs(*only)
+		switch {
+		case err != nil:
+		case perr != nil:
+			err = perr
+		case len(args) > 0:
+			err = fmt.Errorf("unexpected argument %q", args[0])
+		case *fromProc && *fromDiag:
+			err = errors.New("-proc and -task-diag exclude each other")
 		}
-		return 2
-	}
-	columns, err := ps.ParseColumns(*list)
-	pids, perr := parsePIDs(*only)
-	switch {
-	case err != nil:
-	case perr != nil:
-		err = perr
-	case flags.NArg() > 0:
-		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case *fromProc && *fromDiag:
-		err = errors.New("-proc and -task-diag exclude each other")
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "ps: %v\n", err)
-		return 2
-	}
-	src, shut, err := source(*fromProc)
-	if err == nil {
+		if err != nil {
+			return program.Usage{Err: err}
+		}
+		src, shut, err := source(*fromProc)
+		if err != nil {
+			return err
+		}
 		defer shut()
-		err = ps.Listing{Columns: columns, Parent: *parent, PIDs: pids}.Write(ctx, stdout, src)
+		if err := (ps.Listing{Columns: columns, Parent: *parent, PIDs: pids}).Write(ctx, stdout, src); err != nil {
+			return err
+		}
+		if *count {
+			fmt.Fprintf(stderr, "ps: %d system calls to read\n", src.SystemCalls())
+		}
+		return nil
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "ps: %v\n", err)
-		return 1
-	}
-	if *count {
-		fmt.Fprintf(stderr, "ps: %d system calls to read\n", src.SystemCalls())
-	}
-	return 0
 }
 
 func parsePIDs(list string) ([]int, error) {

@@ -13,20 +13,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 	"time"
 
 	"github.com/seriesrig/series/vmtest/taskdiag"
+	"github.com/seriesrig/series/vmtest/taskdiag/cmd/internal/program"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := realMain(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { program.Main("task_diag_all", define) }
 
 var (
 	groups = map[string]taskdiag.Groups{
@@ -38,34 +32,23 @@ var (
 	}
 )
 
-func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("task_diag_all", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+func define(flags *flag.FlagSet) program.Run {
 	show := flags.String("g", "base", "`groups`, separated by commas: base, cred, stat, vma, vma_stat")
 	strategy := flags.String("s", "all", "`strategy`: all, one, all_thread, children, thread")
 	pid := flags.Uint("p", 0, "the `process` that one, children and thread are about")
 	verbose := flags.Bool("v", false, "print what there is about each task")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
+	return func(ctx context.Context, args []string, stdout, _ io.Writer) error {
+		q, err := request(*show, *strategy, *pid, args)
+		if err != nil {
+			return program.Usage{Err: err}
 		}
-		return 2
+		out := bufio.NewWriter(stdout)
+		var print io.Writer
+		if *verbose {
+			print = out
+		}
+		return errors.Join(all(ctx, q, print, out), out.Flush())
 	}
-	q, err := request(*show, *strategy, *pid, flags.Args())
-	if err != nil {
-		fmt.Fprintf(stderr, "task_diag_all: %v\n", err)
-		return 2
-	}
-	out := bufio.NewWriter(stdout)
-	var print io.Writer
-	if *verbose {
-		print = out
-	}
-	if err := errors.Join(all(ctx, q, print, out), out.Flush()); err != nil {
-		fmt.Fprintf(stderr, "task_diag_all: %v\n", err)
-		return 1
-	}
-	return 0
 }
 
 func request(show, strategy string, pid uint, rest []string) (taskdiag.Request, error) {

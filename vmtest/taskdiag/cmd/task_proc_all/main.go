@@ -13,49 +13,35 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"syscall"
 	"time"
 
+	"github.com/seriesrig/series/vmtest/taskdiag/cmd/internal/program"
 	"github.com/seriesrig/series/vmtest/taskdiag/procfs"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := realMain(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { program.Main("task_proc_all", define) }
 
 var files = []string{"", procfs.Stat, procfs.Status, procfs.Maps, procfs.Smaps}
 
-func realMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("task_proc_all", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+func define(flags *flag.FlagSet) program.Run {
 	file := flags.String("f", procfs.Stat, "`file` of each process: stat, status, maps, smaps; none if empty, which is readdir alone")
 	verbose := flags.Bool("v", false, "print the files")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
+	return func(ctx context.Context, args []string, stdout, _ io.Writer) error {
+		if len(args) > 0 {
+			return program.Usage{Err: fmt.Errorf("unexpected argument %q", args[0])}
 		}
-		return 2
+		if !slices.Contains(files, *file) {
+			return program.Usage{Err: fmt.Errorf("-f: %q is none of the files stat, status, maps, smaps", *file)}
+		}
+		out := bufio.NewWriter(stdout)
+		var print io.Writer
+		if *verbose {
+			print = out
+		}
+		return errors.Join(all(ctx, *file, print, out), out.Flush())
 	}
-	if flags.NArg() > 0 || !slices.Contains(files, *file) {
-		fmt.Fprintf(stderr, "task_proc_all: unexpected argument or file %q\n", append(flags.Args(), *file))
-		return 2
-	}
-	out := bufio.NewWriter(stdout)
-	var print io.Writer
-	if *verbose {
-		print = out
-	}
-	if err := errors.Join(all(ctx, *file, print, out), out.Flush()); err != nil {
-		fmt.Fprintf(stderr, "task_proc_all: %v\n", err)
-		return 1
-	}
-	return 0
 }
 
 // left are errors of processes that have ended since, or may not be looked at.
