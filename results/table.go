@@ -34,6 +34,19 @@ type Column struct {
 	Blank bool   `json:"blank,omitempty"` // an empty cell says nothing here, not that something is missing
 }
 
+// Filled is how many cells have a value.
+func (t *Table) Filled() int {
+	n := 0
+	for _, row := range t.Rows {
+		for _, cell := range row {
+			if cell != "" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // A WidthError says that a table has a cell, or a note a word, that fits into no line.
 type WidthError struct {
 	Table, What string

@@ -22,12 +22,12 @@ import (
 
 // mailCmd writes the thread of a series.
 type mailCmd struct {
-	ID       string `arg:"" help:"The series."`
-	Output   string `short:"o" placeholder:"MBOX" help:"Where it goes; - is standard output (default: beside the record in the work folder)."`
-	Results  string `type:"existingfile" placeholder:"JSON" help:"Record that the tables come from (default: the newest passing one of exactly these patches)."`
-	Signoff  bool   `help:"Add your own Signed-off-by, with the name and address of git's configuration, and send as you."`
-	Unfilled bool   `help:"Write (not measured) where there is no figure for a table, instead of refusing."`
-	Previous string `placeholder:"URL" help:"The thread of the revision before."`
+	ID       string   `arg:"" help:"The series."`
+	Output   string   `short:"o" placeholder:"MBOX" help:"Where it goes; - is standard output (default: beside the record in the work folder)."`
+	Results  []string `type:"existingfile" placeholder:"JSON" help:"Records that the tables come from, each from the one that has most of it (default: all passing ones of exactly these patches, on one base)."`
+	Signoff  bool     `help:"Add your own Signed-off-by, with the name and address of git's configuration, and send as you."`
+	Unfilled bool     `help:"Write (not measured) where there is no figure for a table, instead of refusing."`
+	Previous string   `placeholder:"URL" help:"The thread of the revision before."`
 	recipientFlags
 	versionFlags
 	Recipients bool `help:"Print who gets which message and why, and write nothing."`
@@ -69,12 +69,17 @@ func (c *mailCmd) Run(ctx context.Context, a *app) error {
 	}
 	o := mail.Options{Series: s, AllowMissing: c.Unfilled, Previous: c.Previous, ReadBase: a.readBase(ctx, s, source)}
 	switch {
-	case c.Results != "":
-		if o.Run, err = results.Load(c.Results); err != nil {
-			return &coded{exitUsage, err}
+	case len(c.Results) > 0:
+		for _, name := range c.Results {
+			r, err := results.Load(name)
+			if err != nil {
+				return &coded{exitUsage, err}
+			}
+			o.More = append(o.More, r)
 		}
+		o.Run, o.More = o.More[0], o.More[1:]
 	default:
-		if o.Run, err = newestRecord(&o, a); err != nil {
+		if err := fromRecords(&o, a); err != nil {
 			return err
 		}
 		if o.Run == nil && !c.Unfilled && len(s.Cover.Tables) > 0 {
@@ -169,40 +174,28 @@ func (c *mailCmd) path(a *app, s *patches.Series) (string, error) {
 	return filepath.Join(work, "runs", s.ID, fmt.Sprintf("v%d%s.mbox", revision, suffix)), err
 }
 
-// newestRecord returns the newest passing record that is of exactly the series' patches and has what the cover letter has
-// places for; where none has all of it, the newest one that is of these patches, or nil. Those of the work folder and those that
-// are published count alike.
-func newestRecord(o *mail.Options, a *app) (*results.Run, error) {
+// fromRecords gives the thread the passing records that are of exactly the series' patches and on the base of the newest of
+// them, newest first. Those of the work folder and those that are published count alike.
+func fromRecords(o *mail.Options, a *app) error {
 	names, err := a.records(o.Series.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var next *results.Run
 	for _, name := range slices.Backward(names) {
 		r, err := results.Load(name)
 		if err != nil {
 			a.log.Warn("record passed over", "error", err)
 			continue
 		}
-		if r.Verdict != results.Pass {
-			continue
-		}
-		_, err = mail.Render(mail.Options{Series: o.Series, Run: r, ReadBase: o.ReadBase})
-		var stale *mail.StaleError
-		var unknown *results.UnknownTableError
 		switch {
-		case err == nil:
-			return r, nil
-		case errors.As(err, &stale):
-		case errors.Is(err, results.ErrNotMeasured), errors.As(err, &unknown):
-			if next == nil {
-				next = r
-			}
-		default:
-			return nil, &coded{exitUsage, err}
+		case r.Verdict != results.Pass || mail.OfPatches(r, o.Series) != nil:
+		case o.Run == nil:
+			o.Run = r
+		case r.Base.Hash == o.Run.Base.Hash:
+			o.More = append(o.More, r)
 		}
 	}
-	return next, nil
+	return nil
 }
 
 // writeThread renders the thread from a run's own record.

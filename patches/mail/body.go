@@ -68,7 +68,7 @@ func (r *renderer) table(name string) (string, error) {
 		}
 		return "", fmt.Errorf("there is no record to fill it from; run the series first")
 	}
-	t, err := results.TableFor(name, r.Run)
+	t, err := r.fullest(name)
 	var unknown *results.UnknownTableError
 	if r.AllowMissing && (errors.Is(err, results.ErrNotMeasured) || errors.As(err, &unknown)) {
 		return missing, nil
@@ -78,6 +78,28 @@ func (r *renderer) table(name string) (string, error) {
 	}
 	text, err := t.Text(0)
 	return strings.TrimSuffix(text, "\n"), err
+}
+
+// records are those that tables may come from, the first one first.
+func (r *renderer) records() []*results.Run {
+	return append([]*results.Run{r.Run}, r.More...)
+}
+
+// fullest is the table of the record that fills most of it. Where none has it, the error is the first record's.
+func (r *renderer) fullest(name string) (best *results.Table, err error) {
+	for _, run := range r.records() {
+		t, e := results.TableFor(name, run)
+		switch {
+		case e == nil && (best == nil || t.Filled() > best.Filled()):
+			best = t
+		case e != nil && err == nil:
+			err = e
+		}
+	}
+	if best != nil {
+		return best, nil
+	}
+	return nil, err
 }
 
 // baseLines name what the patches apply to: base-commit: where it is a commit, which git and b4 read, with the patches that

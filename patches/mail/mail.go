@@ -43,6 +43,9 @@ type Options struct {
 
 	// Run is the record that fills the places for tables. It has to be of exactly these patches.
 	Run *results.Run
+	// More are records that may fill a place as well, of the same patches on the same base: a table is that of the record
+	// which fills most of it, and of the first of these where several do. No table is put together of two.
+	More []*results.Run
 	// AllowMissing writes "(not measured: NAME)" where there is no record or it has no such figures; without it that is
 	// an error.
 	AllowMissing bool

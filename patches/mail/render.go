@@ -74,8 +74,13 @@ func newRenderer(o Options) (*renderer, error) {
 		}
 	}
 	if r.Run != nil {
-		if err := sameSeries(r.Run, s); err != nil {
-			return nil, err
+		for _, run := range r.records() {
+			if err := OfPatches(run, s); err != nil {
+				return nil, err
+			}
+			if run.Base.Hash != r.Run.Base.Hash {
+				return nil, &StaleError{fmt.Sprintf("one is on the base %s, another on %s", r.Run.Base.Hash, run.Base.Hash)}
+			}
 		}
 		if r.Base == (results.Base{}) {
 			r.Base = r.Run.Base
@@ -211,8 +216,9 @@ func (e *StaleError) Error() string {
 	return "the record is not of these patches: " + e.Reason + "; run the series again"
 }
 
-// sameSeries refuses figures of other patches: a table in a cover letter is about exactly the patches below it.
-func sameSeries(run *results.Run, s *patches.Series) error {
+// OfPatches refuses figures of other patches with a *StaleError: a table in a cover letter is about exactly the patches below
+// it.
+func OfPatches(run *results.Run, s *patches.Series) error {
 	if run.Series != s.ID {
 		return &StaleError{fmt.Sprintf("it is of the series %s", run.Series)}
 	}

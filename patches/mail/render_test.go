@@ -241,6 +241,49 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// A table is that of the record which fills most of it, and of the first of those that fill it alike.
+func TestTableOfSeveralRecords(t *testing.T) {
+	s := trial(t)
+	s.Cover.Body = "{{table \"wakeups\"}}\n"
+	without, part, all, older := record(s), record(s), record(s), record(s)
+	for i := range without.Cells {
+		without.Cells[i].Benchmarks = nil
+	}
+	for i := range part.Cells[1:] {
+		part.Cells[1+i].Benchmarks = nil
+	}
+	for i := range older.Cells {
+		for k := range older.Cells[i].Benchmarks[0].Values {
+			older.Cells[i].Benchmarks[0].Values[k] += 100
+		}
+	}
+	body := func(run *results.Run, more ...*results.Run) string {
+		return render(t, mail.Options{Series: s, Run: run, More: more}).Messages[0].Body
+	}
+	want := body(all)
+	for name, got := range map[string]string{
+		"the first has none":    body(without, all, older),
+		"the first has a part":  body(part, all, older),
+		"the first has as much": body(all, older, part),
+	} {
+		if got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
+		}
+	}
+	if body(older) == want {
+		t.Error("the records do not differ: this test cannot fail")
+	}
+	if _, err := mail.Render(mail.Options{Series: s, Run: without, More: []*results.Run{without}}); !errors.Is(err, results.ErrNotMeasured) {
+		t.Errorf("none has it: %v", err)
+	}
+	other := record(s)
+	other.Base.Hash = "sha256:" + strings.Repeat("5", 64)
+	var stale *mail.StaleError
+	if _, err := mail.Render(mail.Options{Series: s, Run: without, More: []*results.Run{other}}); !errors.As(err, &stale) {
+		t.Errorf("a record of another base: %v, want a StaleError", err)
+	}
+}
+
 // Figures of other patches are refused.
 func TestStale(t *testing.T) {
 	for name, spoil := range map[string]func(*results.Run){
