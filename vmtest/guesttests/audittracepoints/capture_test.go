@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seriesrig/series/vmtest/guesttests/internal/perftrace"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
 )
@@ -56,7 +58,9 @@ func record(t testing.TB, do func()) *capture {
 	must(t, err)
 	c := &capture{RawEntries: stream[entry]{}, Entries: stream[entry]{}, RawExits: stream[exit]{}, Exits: stream[exit]{},
 		Arches: map[int64]bool{}, Success: map[int]map[exit]int64{}}
+	of := make([]int, len(names))
 	for _, s := range samples {
+		of[s.Event]++
 		number := func(name string) int64 {
 			n, err := formats[s.Event].Int(s.Raw, name)
 			must(t, err)
@@ -84,7 +88,29 @@ func record(t testing.TB, do func()) *capture {
 			c.Success[s.TID][e] = number("success")
 		}
 	}
+	for i, n := range of {
+		if n == 0 {
+			t.Fatalf("%s is enabled, and there is none of any task; how many there are of %v: %v", names[i], names, of)
+		}
+	}
 	return c
+}
+
+// Events that are lost, as nobody reads them, are an error: else, an event that is missing would be the kernel's fault.
+func TestFullRing(t *testing.T) {
+	f, err := tracefs.Load(rawExit)
+	must(t, err)
+	r, err := perftrace.Open(unix.Getpagesize(), f.ID)
+	must(t, err)
+	defer func() { must(t, r.Close()) }()
+	must(t, r.Enable())
+	for range unix.Getpagesize() / 16 { // no event is as small
+		unix.Getppid()
+	}
+	must(t, r.Disable())
+	if got, err := r.Read(); err == nil {
+		t.Errorf("Read of a ring that was full = %d events, want an error", len(got))
+	}
 }
 
 // rawArgs are the first four arguments of a raw_syscalls:sys_enter, which has them as an array.

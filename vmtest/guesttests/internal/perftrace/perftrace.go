@@ -30,7 +30,6 @@ type Sample struct {
 // A Reader has a ring for each event and CPU.
 type Reader struct {
 	rings []*ring
-	lost  int
 }
 
 type ring struct {
@@ -39,6 +38,7 @@ type ring struct {
 	mem   []byte
 	meta  *unix.PerfEventMmapPage
 	data  []byte
+	lost  func() (uint64, error) // how many events found no place since it was opened
 }
 
 // Open opens rings of so many bytes, a power of two times the size of a page, for events with these ids, on all CPUs, of all
@@ -59,6 +59,7 @@ func (r *Reader) open(event int, id uint64, cpu, size int) error {
 	attr := &unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_TRACEPOINT, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})), Config: id, Sample: 1,
 		Sample_type: unix.PERF_SAMPLE_TID | unix.PERF_SAMPLE_TIME | unix.PERF_SAMPLE_CPU | unix.PERF_SAMPLE_RAW,
+		Read_format: unix.PERF_FORMAT_LOST,
 		Bits:        unix.PerfBitDisabled | unix.PerfBitUseClockID, Clockid: unix.CLOCK_MONOTONIC,
 	}
 	fd, err := unix.PerfEventOpen(attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
@@ -71,8 +72,23 @@ func (r *Reader) open(event int, id uint64, cpu, size int) error {
 		unix.Close(fd)
 		return fmt.Errorf("map a ring of %d bytes: %w", size, err)
 	}
-	r.rings = append(r.rings, &ring{event, fd, mem, (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])), mem[page:]})
+	r.rings = append(r.rings, &ring{event, fd, mem, (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])), mem[page:],
+		func() (uint64, error) { return lost(fd) }})
 	return nil
+}
+
+// lost asks the kernel how many events found no place. PERF_RECORD_LOST would say so as well, but it comes with the next event
+// that finds one, and a ring that is not read while it is full has none.
+func lost(fd int) (uint64, error) {
+	var b [16]byte // how many events there were, and how many of them are lost
+	n, err := unix.Read(fd, b[:])
+	if err == nil && n != len(b) {
+		err = fmt.Errorf("%d bytes, want %d", n, len(b))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count lost events: %w", err)
+	}
+	return binary.NativeEndian.Uint64(b[8:]), nil
 }
 
 // Enable begins recording, of the first event first.
@@ -98,26 +114,27 @@ func ioctl(rings []*ring, req uint) error {
 // error.
 func (r *Reader) Read() ([]Sample, error) {
 	var out []Sample
+	var lost uint64
 	for _, ring := range r.rings {
 		if err := ring.read(func(kind uint32, b []byte) error {
-			switch kind {
-			case unix.PERF_RECORD_LOST:
-				r.lost++
-			case unix.PERF_RECORD_SAMPLE:
-				s, err := parseSample(b)
-				if err != nil {
-					return err
-				}
-				s.Event = ring.event
-				out = append(out, s)
+			if kind != unix.PERF_RECORD_SAMPLE {
+				return nil
 			}
-			return nil
+			s, err := parseSample(b)
+			s.Event = ring.event
+			out = append(out, s)
+			return err
 		}); err != nil {
 			return nil, fmt.Errorf("read trace events: %w", err)
 		}
+		n, err := ring.lost()
+		if err != nil {
+			return nil, fmt.Errorf("read trace events: %w", err)
+		}
+		lost += n
 	}
-	if r.lost > 0 {
-		return nil, fmt.Errorf("read trace events: some are lost, the ring was full %d times", r.lost)
+	if lost > 0 {
+		return nil, fmt.Errorf("read trace events: %d are lost, as a ring was full", lost)
 	}
 	slices.SortStableFunc(out, func(a, b Sample) int { return cmp.Compare(a.Time, b.Time) })
 	return out, nil

@@ -41,6 +41,8 @@ func TestParseSample(t *testing.T) {
 	}
 }
 
+func none() (uint64, error) { return 0, nil }
+
 // A record that begins at the end of the ring goes on at its beginning.
 func TestRingWraps(t *testing.T) {
 	rec := record(unix.PERF_RECORD_SAMPLE, sample("event", 5))
@@ -49,7 +51,7 @@ func TestRingWraps(t *testing.T) {
 		for i, c := range rec {
 			data[(start+uint64(i))%64] = c
 		}
-		r := &Reader{rings: []*ring{{data: data, meta: &unix.PerfEventMmapPage{Data_head: start + uint64(len(rec)), Data_tail: start}}}}
+		r := &Reader{rings: []*ring{{data: data, meta: &unix.PerfEventMmapPage{Data_head: start + uint64(len(rec)), Data_tail: start}, lost: none}}}
 		got, err := r.Read()
 		if err != nil || len(got) != 1 || string(got[0].Raw) != "event" {
 			t.Fatalf("a record at %d: %+v, %v", start, got, err)
@@ -64,8 +66,12 @@ func TestReadRejects(t *testing.T) {
 	ringOf := func(b []byte) *Reader {
 		data := make([]byte, 128)
 		copy(data, b)
-		return &Reader{rings: []*ring{{data: data, meta: &unix.PerfEventMmapPage{Data_head: uint64(len(b))}}}}
+		return &Reader{rings: []*ring{{data: data, meta: &unix.PerfEventMmapPage{Data_head: uint64(len(b))}, lost: none}}}
 	}
+	full := ringOf(record(unix.PERF_RECORD_SAMPLE, sample("event", 5)))
+	full.rings[0].lost = func() (uint64, error) { return 1, nil }
+	unasked := ringOf(nil)
+	unasked.rings[0].lost = func() (uint64, error) { return 0, unix.EBADF }
 	short := record(unix.PERF_RECORD_SAMPLE, sample("event", 5))
 	binary.NativeEndian.PutUint16(short[6:], 7)
 	long := record(unix.PERF_RECORD_SAMPLE, sample("event", 5))
@@ -73,7 +79,8 @@ func TestReadRejects(t *testing.T) {
 	for name, r := range map[string]*Reader{
 		"a record shorter than its header":      ringOf(short),
 		"a record longer than what was written": ringOf(long),
-		"lost events":                           ringOf(record(unix.PERF_RECORD_LOST, make([]byte, 16))),
+		"lost events":                           full,
+		"a ring that does not say what it lost": unasked,
 	} {
 		if got, err := r.Read(); err == nil {
 			t.Errorf("Read of %s = %+v, want an error", name, got)
