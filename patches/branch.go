@@ -63,7 +63,7 @@ func WriteBranch(ctx context.Context, b Branch, ps []*Patch, res *Result) ([]str
 		tip = ids[len(ids)-1]
 	}
 	if there {
-		err = b.into(ctx, b.Repo, ref, base, tip, built)
+		err = full(b.Repo, b.Repo, b.into(ctx, b.Repo, ref, base, tip, built))
 	} else {
 		err = b.create(ctx, ref, base, tip, built)
 	}
@@ -124,7 +124,7 @@ func (b Branch) into(ctx context.Context, repo string, ref plumbing.ReferenceNam
 	if err != nil {
 		return err
 	}
-	undo, err := built.send(ctx, repo)
+	undo, err := built.send(ctx, repo, b.Repo)
 	if err != nil {
 		giveBack()
 		return err
@@ -191,8 +191,12 @@ func replace(name string, data []byte) error {
 	return os.Rename(tmp, name)
 }
 
-// send sends the objects to a repository as a pack. undo takes the pack away again if it was not there before.
-func (b *builder) send(ctx context.Context, repo string) (undo func(), err error) {
+// send sends the objects to a repository as a pack; where is the name that errors have for the repository. undo takes the
+// pack away again if it was not there before.
+//
+// The pack is made in a folder of its own, from where it is moved when it is complete, as git receive-pack does: a git
+// index-pack that fails on a full disk leaves what it has written.
+func (b *builder) send(ctx context.Context, repo, where string) (undo func(), err error) {
 	if len(b.order) == 0 {
 		return func() {}, nil
 	}
@@ -200,30 +204,53 @@ func (b *builder) send(ctx context.Context, repo string) (undo func(), err error
 	if err != nil {
 		return nil, err
 	}
-	dir, err := gitPath(ctx, repo, "objects/pack")
+	objects, err := gitPath(ctx, repo, "objects")
 	if err != nil {
 		return nil, err
 	}
-	name := filepath.Join(dir, "pack-"+sum.String())
-	_, before := os.Lstat(name + ".idx")
+	stored := filepath.Join(objects, "pack", "pack-"+sum.String())
+	if _, err := os.Lstat(stored + ".idx"); err == nil {
+		return func() {}, nil
+	}
+	tmp, err := os.MkdirTemp(objects, "tmp_objdir-series-") // a name that git gc removes, should this process be killed
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Mkdir(filepath.Join(tmp, "pack"), 0o755); err != nil {
+		return nil, err
+	}
 	cmd := git(repo, "index-pack", "--stdin", "--strict")
+	cmd.Env = append(cmd.Env, "GIT_OBJECT_DIRECTORY="+tmp, "GIT_ALTERNATE_OBJECT_DIRECTORIES="+alternate(objects))
 	cmd.Stdin = pack
 	out, err := cmd.Output(ctx)
+	if err != nil {
+		return nil, full(where, tmp, err)
+	}
+	if !strings.Contains(string(out), sum.String()) {
+		return nil, fmt.Errorf("git index-pack stored %q, not pack %s", shorten(strings.TrimSpace(string(out))), sum)
+	}
 	undo = func() {
-		if errors.Is(before, fs.ErrNotExist) {
-			for _, ext := range []string{".idx", ".rev", ".pack"} { // without its index a pack is not seen
-				os.Remove(name + ext)
-			}
+		for _, ext := range []string{".idx", ".rev", ".pack"} { // without its index a pack is not seen
+			os.Remove(stored + ext)
 		}
 	}
-	if err == nil && !strings.Contains(string(out), sum.String()) {
-		err = fmt.Errorf("git index-pack stored %q, not pack %s", shorten(strings.TrimSpace(string(out))), sum)
-	}
-	if err != nil {
-		undo()
+	if err := os.MkdirAll(filepath.Dir(stored), 0o755); err != nil {
 		return nil, err
 	}
+	for _, ext := range []string{".pack", ".rev", ".idx"} {
+		err := os.Rename(filepath.Join(tmp, "pack", "pack-"+sum.String()+ext), stored+ext)
+		if err != nil && !(ext == ".rev" && errors.Is(err, fs.ErrNotExist)) { // git before 2.41 makes none by itself
+			undo()
+			return nil, err
+		}
+	}
 	return undo, nil
+}
+
+// alternate is a path in git's list of alternates in the environment, which colons divide.
+func alternate(path string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(path) + `"`
 }
 
 // create makes a new bare repository with the branch.
@@ -233,13 +260,18 @@ func (b Branch) create(ctx context.Context, ref plumbing.ReferenceName, base, ti
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return err
+		return full(b.Repo, "", err)
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(target), "."+filepath.Base(target)+".tmp-")
 	if err != nil {
-		return err
+		return full(b.Repo, "", err)
 	}
 	defer os.RemoveAll(tmp)
+	return full(b.Repo, tmp, b.createBy(ctx, tmp, target, ref, base, tip, built))
+}
+
+// createBy is create, by way of a folder beside the target.
+func (b Branch) createBy(ctx context.Context, tmp, target string, ref plumbing.ReferenceName, base, tip plumbing.Hash, built *builder) error {
 	repo := filepath.Join(tmp, "repo")
 	if err := b.prepare(ctx, tmp, repo); err != nil {
 		return err

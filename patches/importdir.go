@@ -29,9 +29,11 @@ const importKind = "basegit1"
 // line ends changed, and it writes one pack. Folders named .git are left out.
 func ImportDir(ctx context.Context, c *cache.Cache, dir, hash, about string) (Commit, error) {
 	key := cache.KeyOf(hash, about)
-	repo, _, err := c.Fill(ctx, importKind, key, func(ctx context.Context, tmp string) error { return fastImport(ctx, tmp, dir, about) })
+	repo, _, err := c.Fill(ctx, importKind, key, func(ctx context.Context, tmp string) error {
+		return full(c.Dir, tmp, fastImport(ctx, tmp, dir, about))
+	})
 	if err != nil {
-		return Commit{}, fmt.Errorf("import %s into git: %w", dir, err)
+		return Commit{}, fmt.Errorf("import %s into git: %w", dir, full(c.Dir, c.Dir, err))
 	}
 	return Commit{Repo: repo, Rev: "refs/heads/" + importBranch}, nil
 }

@@ -63,6 +63,13 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("%s: %s", e.Name, how)
 }
 
+// Is has a command that says that the disk is full, or the quota used up, pass for the errors that a system call would
+// have given. No exit status tells that; the text is C's strerror's in the locale of CleanEnv, and for short writes git's.
+func (e *ExitError) Is(target error) bool {
+	return target == syscall.ENOSPC && (strings.Contains(e.Stderr, "No space left on device") || strings.Contains(e.Stderr, "Out of diskspace")) ||
+		target == syscall.EDQUOT && strings.Contains(e.Stderr, "Disk quota exceeded")
+}
+
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	return s[strings.LastIndexByte(s, '\n')+1:]

@@ -76,6 +76,14 @@ func TestExitError(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != 7 || e.Signal != 0 || e.Stderr != "first\nlast\n" || err.Error() != "sh: exit status 7: last" {
 		t.Errorf("Run = %+v, %v", e, err)
 	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		t.Errorf("%v passes for an error of a full disk", err)
+	}
+	for says, errno := range map[string]syscall.Errno{"write error: No space left on device": syscall.ENOSPC, "write error: Disk quota exceeded": syscall.EDQUOT} {
+		if err := sh("echo '" + says + "' >&2; echo 'gave up' >&2; exit 1").Run(t.Context()); !errors.Is(err, errno) {
+			t.Errorf("%q does not pass for %v", says, errno)
+		}
+	}
 	if err := sh("kill -9 $$").Run(t.Context()); !errors.As(err, &e) || e.Signal != syscall.SIGKILL || e.Code != -1 {
 		t.Errorf("Run = %+v, %v", e, err)
 	}
