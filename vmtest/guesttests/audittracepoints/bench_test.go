@@ -5,7 +5,6 @@
 package audittracepoints
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,47 +13,12 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/elastic/go-libaudit/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/seriesrig/series/internal/need"
-	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
-	"github.com/seriesrig/series/vmtest/guesttests/internal/auditor"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/auditstate"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
-	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
 )
-
-// The states of audit that syscalls are measured in. Where audit is on, there is an auditd.
-var states = []state{
-	{name: "off"},                                                          // disabled, and the task has no context, as if audit had never been enabled
-	{name: "seccomp", seccomp: true},                                       // the same, and the task's syscalls take the slow path for another reason
-	{name: "norules", on: true, context: true},                             // enabled, without rules
-	{name: "nomatch", on: true, context: true, filter: "uid=4242"},         // a rule for the syscall, which does not match
-	{name: "match", on: true, context: true, filter: children, hits: true}, // one that does
-	{name: "never", on: true},                                              // enabled, and a rule task,never
-}
-
-var children = fmt.Sprintf("ppid=%d", os.Getpid())
-
-type state struct {
-	name    string
-	on      bool   // audit is enabled
-	context bool   // the task has an audit context
-	seccomp bool   // the task has a seccomp filter
-	filter  string // of the rule for the syscall; "" means that there is no rule
-	hits    bool   // the rule matches
-	syscall string // what is measured
-}
-
-// Who looks at the events: nobody; a trace of raw_syscalls, which all kernels have; a trace of audit's own events.
-var lookers = []struct {
-	name   string
-	events []string
-}{
-	{"no", nil},
-	{"raw", []string{rawEnter, rawExit}},
-	{"audit", []string{entryEvent, exitEvent}},
-}
 
 // BenchmarkGetpid counts a syscall that does nothing.
 func BenchmarkGetpid(b *testing.B) {
@@ -75,22 +39,14 @@ func BenchmarkOpenat(b *testing.B) {
 }
 
 func benchmark(b *testing.B, syscall string, op func(testing.TB) []fork.Call) {
-	for _, s := range states {
-		s.syscall = syscall
-		for _, l := range lookers {
-			b.Run("audit="+s.name+"/trace="+l.name, func(b *testing.B) {
-				if len(l.events) > 0 {
-					last := tracefs.Folder(l.events[len(l.events)-1])
-					need.File(b, filepath.Dir(last), "trace events of audit")
-					need.File(b, last, "such trace event")
-					i, err := tracefs.New("bench", 512)
-					must(b, err)
-					defer func() { must(b, i.Close()) }()
-					for _, e := range l.events {
-						must(b, i.Enable(e, true))
-					}
+	for _, s := range auditstate.All() {
+		for _, l := range auditstate.Lookers(entryEvent, exitEvent) {
+			b.Run("audit="+s.Name+"/trace="+l.Name, func(b *testing.B) {
+				for _, file := range l.Files() {
+					need.File(b, file, "such trace events")
 				}
-				s.measure(b, op)
+				l.Look(b)
+				measure(b, s, syscall, op)
 			})
 		}
 	}
@@ -104,14 +60,14 @@ const (
 
 // measure has a child make b.N operations and reports what one takes of the child's time on a CPU, in its median batch: what
 // is in only some batches, like a tick of the timer, is not in it, and neither is what kauditd does.
-func (s state) measure(b *testing.B, op func(testing.TB) []fork.Call) {
+func measure(b *testing.B, s auditstate.State, syscall string, op func(testing.TB) []fork.Call) {
 	each := (b.N + batches - 1) / batches
 	times, release := shared[[batches + 1]unix.Timespec](b)
 	defer release()
 	clock := func(n int) fork.Call {
 		return fork.Call{Nr: unix.SYS_CLOCK_GETTIME, Args: [6]uintptr{unix.CLOCK_THREAD_CPUTIME_ID, uintptr(unsafe.Pointer(&times[n]))}}
 	}
-	calls, done := s.run(b, each*batches*passes, func() []fork.Call {
+	calls, done := run(b, s, syscall, each*batches*passes, func() []fork.Call {
 		one, calls := op(b), []fork.Call{clock(0)}
 		for n := range batches {
 			for range each {
@@ -143,16 +99,17 @@ func unit() string {
 	return "ns/op"
 }
 
-// run has a child make the calls while audit is in the state, and looks whether audit did what it should. What is to be called
-// is asked for when nothing is opened any more before the fork.
-func (s state) run(b *testing.B, ops int, ask func() []fork.Call) (calls, done []fork.Call) {
-	child := func() {
+// run has a child make the calls while audit is in the state, and looks whether audit did what it should: it has an event of each
+// operation, where there is a rule that matches. What is to be called is asked for when nothing is opened any more before the
+// fork.
+func run(b *testing.B, s auditstate.State, syscall string, ops int, ask func() []fork.Call) (calls, done []fork.Call) {
+	events := s.Run(b, syscall, func() {
 		calls = ask()
 		end := make(chan error)
 		go func() { // on a thread that ends with it, as a seccomp filter is for ever
 			runtime.LockOSThread()
 			end <- func() error {
-				if s.seccomp {
+				if s.Seccomp {
 					if err := allow(); err != nil {
 						return err
 					}
@@ -166,39 +123,15 @@ func (s state) run(b *testing.B, ops int, ask func() []fork.Call) (calls, done [
 			}()
 		}()
 		must(b, <-end)
-	}
-	if !s.on {
-		off(b, child)
-		return calls, done
-	}
-	a := auditor.New(b)
-	if s.filter != "" {
-		a.Rule(audit.Rule{List: "exit", Action: "always", Syscalls: []string{s.syscall}, Filters: []string{s.filter}})
-	}
-	if !s.context {
-		defer never(a)()
-	}
+	})
 	want := 0
-	if s.hits {
+	if s.Hits {
 		want = ops
 	}
-	if events := a.Events(child); len(events) != want {
-		b.Fatalf("%d events, want %d", len(events), want)
+	if events != want {
+		b.Fatalf("%d events, want %d", events, want)
 	}
 	return calls, done
-}
-
-// off runs something while audit is disabled and new tasks have no context.
-func off(b *testing.B, do func()) {
-	ctl, err := audit.NewControl()
-	must(b, err)
-	defer ctl.Close()
-	must(b, ctl.Add(audit.Rule{List: "task", Action: "never"}))
-	must(b, ctl.SetEnabled(false, libaudit.WaitForReply))
-	do()
-	must(b, ctl.SetEnabled(true, libaudit.WaitForReply))
-	_, err = ctl.DeleteRules()
-	must(b, err)
 }
 
 // shared is memory that a child has in common with the test.

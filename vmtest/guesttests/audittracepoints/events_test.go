@@ -72,7 +72,7 @@ func runTasks(t *testing.T) *tasks {
 	started := map[*task]kind{}
 	start := func(k kind) {
 		if !k.context {
-			defer never(a)()
+			defer a.Never()()
 		}
 		started[startTask(t, fork.Options{}, calls...)] = k
 	}

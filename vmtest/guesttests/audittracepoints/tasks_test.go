@@ -11,8 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seriesrig/series/vmtest/guesttests/internal/audit"
-	"github.com/seriesrig/series/vmtest/guesttests/internal/auditor"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/fork"
 )
 
@@ -81,13 +79,6 @@ func (k *task) end() []fork.Call {
 	calls, err := k.Wait()
 	must(k.t, err)
 	return calls
-}
-
-// never begins a time in which new tasks have no audit context; the returned function ends it.
-func never(a *auditor.Auditor) func() {
-	a.Helper()
-	a.Rule(audit.Rule{List: "task", Action: "never"})
-	return a.Clear
 }
 
 // marked is a getppid with arguments that the kernel does not look at.

@@ -31,8 +31,8 @@ func Benchmark(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := warming{build: func() (Times, error) { return t.Build(filepath.Join(os.TempDir(), "gobuild")) }}
-	if probe(b.N) {
+	w := t.warming()
+	if Probe(b.N) {
 		// The figures of this call are not used by package testing, but for a check of its flags.
 		if _, err := w.build(); err != nil {
 			b.Fatal(err)
@@ -52,17 +52,32 @@ func Benchmark(b *testing.B) {
 		}
 		sum.Elapsed, sum.User, sum.System = sum.Elapsed+times.Elapsed, sum.User+times.User, sum.System+times.System
 	}
-	report(b, sum, n)
+	Report(b, sum, n)
 	b.ReportMetric(float64(skipped), "warm-up-builds")
 }
 
-// probe tells the call of a benchmark by which testing only sees whether it works.
-func probe(n int) bool {
+// Work is the folder for builds where none of them is left.
+func Work() string { return filepath.Join(os.TempDir(), "gobuild") }
+
+func (t *Toolchain) warming() warming {
+	return warming{build: func() (Times, error) { return t.Build(Work()) }}
+}
+
+// Warm builds until two builds in a row take the same time, within 1 %, for a benchmark that has more to do than Benchmark.
+func (t *Toolchain) Warm() error {
+	w := t.warming()
+	_, err := w.settle()
+	return err
+}
+
+// Probe tells the call of a benchmark, with N of n, by which testing only sees whether it works.
+func Probe(n int) bool {
 	f := flag.Lookup("test.benchtime")
 	return n == 1 && (f == nil || f.Value.String() != "1x")
 }
 
-func report(b *testing.B, sum Times, n int) {
+// Report reports the figures of Benchmark, but for its warming, of n builds.
+func Report(b *testing.B, sum Times, n int) {
 	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(n) }
 	b.ReportMetric(0, "ns/op") // what testing would say, with the warming in it
 	if os.Getenv("SERIES_MODE") == "icount" {

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build guest
+
+// Package auditbuild measures a real build in the states of audit that package audittracepoints measures single syscalls in.
+// series.toml names it in benchmarks and in toolchain, in [guest].
+package auditbuild
+
+import (
+	"os"
+	"testing"
+
+	"github.com/seriesrig/series/internal/need"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/auditstate"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/gobuild"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
+)
+
+// BenchmarkBuild builds once in each state; a rule is for openat. What comes before two builds in a row that take the same time,
+// within 1 %, is left out, once for all states.
+func BenchmarkBuild(b *testing.B) {
+	must(b, tracefs.Mount())
+	must(b, os.WriteFile("/proc/sys/kernel/printk", []byte("5"), 0)) // records without a reader stay off the console
+	tools, err := gobuild.Open(gobuild.Path)
+	must(b, err)
+	must(b, tools.Warm())
+	for _, s := range auditstate.All() {
+		if s.Seccomp { // the same as off, in which only single syscalls differ
+			continue
+		}
+		for _, l := range auditstate.Lookers("audit/audit_syscall_entry", "audit/audit_syscall_exit") {
+			b.Run("audit="+s.Name+"/trace="+l.Name, func(b *testing.B) {
+				for _, file := range l.Files() {
+					need.File(b, file, "such trace events")
+				}
+				l.Look(b)
+				if !gobuild.Probe(b.N) {
+					measure(b, s, tools)
+				}
+			})
+		}
+	}
+}
+
+func measure(b *testing.B, s auditstate.State, tools *gobuild.Toolchain) {
+	var took gobuild.Times
+	events := s.Run(b, "openat", func() {
+		var err error
+		took, err = tools.Build(gobuild.Work())
+		must(b, err)
+	})
+	if (events > 0) != s.Hits {
+		b.Fatalf("%d events; that there are some: want %v", events, s.Hits)
+	}
+	gobuild.Report(b, took, 1)
+}
+
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
