@@ -56,7 +56,7 @@ long: deps-test build ## what takes too long for CI: killed builds, other config
 	@scripts/long
 
 .PHONY: soak
-soak: deps-test build ## audit's probes come and go 10,000 times under load, on debug kernels (hours; ARGS="100 amd64")
+soak: deps-test build ## audit's probes come and go 10,000 times under load, on debug kernels; goes on where it was (hours; ARGS="100 amd64")
 	@scripts/soak $(ARGS)
 
 .PHONY: soak-task-diag

@@ -142,7 +142,7 @@ func storms(t testing.TB, a *auditor.Auditor, come func(n int), judge func(event
 		events := a.Events(func() { storm(t, budget, func() { come(n); n++ }) })
 		judge(events, n)
 	}
-	t.Logf("%d times on and off in %v", n, time.Since(begin).Round(time.Millisecond))
+	t.Logf("%d times on and off in %.1f s", n, time.Since(begin).Seconds())
 }
 
 // getppidAuditor audits the getppid of children.
