@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"image/png"
 	"net"
 	"net/http"
@@ -42,41 +43,51 @@ func chromium(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// probe is a page that shows another one in a frame as wide as a window, and writes down what came of it: whether it is wider than
-// that, which of its images are not there, and what text is smaller than a reader of a phone can read.
-const probe = `<!DOCTYPE html><html><body style="margin:0"><iframe id="f" src="PAGE" style="width:WIDTHpx;height:3000px;border:0"></iframe>
+// probe is a page that shows others in frames as wide as windows, and writes down what came of each: whether it is wider than
+// that, which of its images are not there, what text is smaller than a reader of a phone can read, and how many tables are wider
+// than the boxes that they scroll in.
+const probe = `<!DOCTYPE html><html><body style="margin:0">FRAMES
 <pre id="out"></pre><script>
 window.onload = () => {
-	const d = document.getElementById("f").contentDocument, w = d.documentElement;
-	const small = [...d.querySelectorAll("p, td, th, dd, dt, summary, pre, h1, h2, a, span, figcaption")].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12);
-	document.getElementById("out").textContent = JSON.stringify({
-		width: w.scrollWidth, title: d.title,
-		broken: [...d.images].filter(i => !i.complete || i.naturalWidth < 100).length, images: d.images.length,
-		small: small.length, tables: d.querySelectorAll("table").length, rows: d.querySelectorAll(".matrix tbody tr").length,
+	const all = [...document.querySelectorAll("iframe")].map(f => {
+		const d = f.contentDocument, w = d.documentElement;
+		const small = [...d.querySelectorAll("p, td, th, dd, dt, summary, pre, h1, h2, a, span, figcaption")].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12);
+		const over = e => e && e.parentElement.scrollWidth > e.parentElement.clientWidth;
+		return {
+			width: w.scrollWidth, title: d.title, over: over(d.querySelector(".matrix")),
+			broken: [...d.images].filter(i => !i.complete || i.naturalWidth < 100).length, images: d.images.length,
+			small: small.length, tables: d.querySelectorAll("table").length, rows: d.querySelectorAll(".matrix tbody tr").length,
+		};
 	});
+	document.getElementById("out").textContent = JSON.stringify(all);
 };
 </script></body></html>`
 
 type seen struct {
 	Width, Broken, Images, Small, Tables, Rows int
-	Title                                      string
+
+	Over  bool // the matrix of verdicts is wider than its box, and has to be scrolled
+	Title string
 }
 
-// look has the browser lay a page out in a frame of that width.
-func look(t *testing.T, page string, width string) seen {
+// look has the browser lay pages out in frames of that width, in pixels.
+func look(t *testing.T, width int, pages ...string) []seen {
 	t.Helper()
-	dir := filepath.Dir(page)
-	html := strings.NewReplacer("PAGE", filepath.Base(page), "WIDTH", width).Replace(probe)
-	if err := os.WriteFile(filepath.Join(dir, "probe.html"), []byte(html), 0o644); err != nil {
+	var frames strings.Builder
+	for _, page := range pages {
+		fmt.Fprintf(&frames, "<iframe src=\"file://%s\" style=\"width:%dpx;height:3000px;border:0\"></iframe>\n", page, width)
+	}
+	file := filepath.Join(t.TempDir(), "probe.html")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(probe, "FRAMES", frames.String())), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	dom := chromium(t, "--allow-file-access-from-files", "--virtual-time-budget=10000", "--dump-dom", "file://"+filepath.Join(dir, "probe.html"))
+	dom := chromium(t, "--allow-file-access-from-files", "--virtual-time-budget=10000", "--dump-dom", "file://"+file)
 	m := regexp.MustCompile(`<pre id="out">(.*?)</pre>`).FindStringSubmatch(dom)
-	var s seen
-	if m == nil || json.Unmarshal([]byte(strings.ReplaceAll(m[1], "&amp;", "&")), &s) != nil {
-		t.Fatalf("the browser shows no page of %s:\n%.2000s", page, dom)
+	var all []seen
+	if m == nil || json.Unmarshal([]byte(strings.ReplaceAll(m[1], "&amp;", "&")), &all) != nil || len(all) != len(pages) {
+		t.Fatalf("the browser does not show pages %q:\n%.2000s", pages, dom)
 	}
-	return s
+	return all
 }
 
 // A real browser opens the page from its file, shows all of its plots and tables, and needs no more width than a phone has.
@@ -87,24 +98,54 @@ func TestBrowser(t *testing.T) {
 		t.Error("the page does not tell where the cost is")
 	}
 	file := filepath.Join(dir, "index.html")
-	for _, width := range []string{"360", "1200"} {
-		s := look(t, file, width)
-		t.Logf("%s pixels: %+v", width, s)
+	for _, width := range []int{360, 1200} {
+		s := look(t, width, file)[0]
+		t.Logf("%d pixels: %+v", width, s)
 		if s.Broken > 0 || s.Images != 4 || s.Tables < 5 || s.Rows != 4 || s.Small > 0 || !strings.Contains(s.Title, "task-watchers") {
-			t.Errorf("in %s pixels the browser shows %+v", width, s)
+			t.Errorf("in %d pixels the browser shows %+v", width, s)
 		}
-		if w := map[string]int{"360": 360, "1200": 1200}[width]; s.Width > w {
-			t.Errorf("in %s pixels the page is %d wide", width, s.Width)
+		if s.Width > width {
+			t.Errorf("in %d pixels the page is %d wide", width, s.Width)
 		}
 	}
-	for _, size := range []string{"412,915", "1280,1600"} {
-		shot := filepath.Join(dir, "shot-"+strings.ReplaceAll(size, ",", "x")+".png")
+	for _, look := range []struct{ scheme, setting, size string }{
+		{"light", "preferredColorScheme=1", "412,915"}, {"dark", "preferredColorScheme=0", "1280,1600"},
+	} {
+		shot := filepath.Join(dir, "shot-"+strings.ReplaceAll(look.size, ",", "x")+"-"+look.scheme+".png")
 		if keep := os.Getenv("SERIES_SHOTS"); keep != "" { // for a person to look at
 			shot = filepath.Join(keep, filepath.Base(shot))
 		}
-		chromium(t, "--window-size="+size, "--screenshot="+shot, "file://"+file)
-		if n := colours(t, shot); n < 50 {
-			t.Errorf("the picture of %s has %d colours: nothing to look at", size, n)
+		chromium(t, "--blink-settings="+look.setting, "--window-size="+look.size, "--screenshot="+shot, "file://"+file)
+		n, bright := colours(t, shot)
+		if n < 50 {
+			t.Errorf("the %s picture of %s has %d colours: nothing to look at", look.scheme, look.size, n)
+		}
+		if bright != (look.scheme == "light") {
+			t.Errorf("the %s picture of %s is bright: %v", look.scheme, look.size, bright)
+		}
+	}
+}
+
+// The pages of the repository's recorded runs fit a phone: what is wide scrolls in a box of its own, and the verdicts of two
+// architectures need no scrolling.
+func TestBrowserRecorded(t *testing.T) {
+	records, err := filepath.Glob("../*/v*.json")
+	if err != nil || len(records) == 0 {
+		t.Fatalf("no recorded runs: %v", err)
+	}
+	var pages []string
+	for _, name := range records {
+		dir, _ := write(t, report.Options{Run: load(t, name)})
+		pages = append(pages, filepath.Join(dir, "index.html"))
+	}
+	for i, s := range look(t, 390, pages...) {
+		r := load(t, records[i])
+		configs := map[string]bool{}
+		for _, c := range r.Cells {
+			configs[c.Arch+c.Config] = true
+		}
+		if s.Width > 390 || s.Broken > 0 || s.Small > 0 || s.Rows == 0 || s.Over && len(configs) < 3 {
+			t.Errorf("%s: in 390 pixels the browser shows %+v", records[i], s)
 		}
 	}
 }
@@ -112,11 +153,12 @@ func TestBrowser(t *testing.T) {
 // The probe tells a page that is too wide, lacks an image or has tiny text: TestBrowser can fail.
 func TestBrowserFinds(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "index.html")
-	page := `<html><title>bad</title><body><img src="gone.png" /><p style="font-size:6px">tiny</p><div style="width:900px">wide</div></body></html>`
+	page := `<html><title>bad</title><body><img src="gone.png" /><p style="font-size:6px">tiny</p><div style="width:900px">wide</div>
+<div style="overflow:auto;width:100px"><table class="matrix" style="display:block;width:200px;height:9px"></table></div></body></html>`
 	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if s := look(t, file, "360"); s.Broken != 1 || s.Width < 900 || s.Small != 1 || s.Rows != 0 {
+	if s := look(t, 360, file)[0]; s.Broken != 1 || s.Width < 900 || s.Small != 1 || s.Rows != 0 || !s.Over {
 		t.Errorf("of a bad page the browser shows %+v", s)
 	}
 }
@@ -156,7 +198,8 @@ func TestBrowserOffline(t *testing.T) {
 	}
 }
 
-func colours(t *testing.T, file string) int {
+// colours counts them in a picture, and tells whether it is bright where a page has its margin.
+func colours(t *testing.T, file string) (n int, bright bool) {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -174,7 +217,8 @@ func colours(t *testing.T, file string) int {
 			seen[[3]uint32{r, g, b}] = true
 		}
 	}
-	return len(seen)
+	r, _, _, _ := im.At(im.Bounds().Min.X+1, im.Bounds().Min.Y+1).RGBA()
+	return len(seen), r > 0x8000
 }
 
 // attributedRecord is the record of watchers with its first patch's clone counted by function.

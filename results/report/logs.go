@@ -3,9 +3,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,6 +22,7 @@ const (
 // A logText is a log as the page shows it.
 type logText struct {
 	Title string
+	Cell  string // the kernel's architecture and configuration
 	Path  string
 	Size  int64  // bytes of the whole log
 	Head  string // all of it, where Left is 0
@@ -27,6 +30,36 @@ type logText struct {
 	Tail  string
 	Gone  string // why there is nothing to show
 	Bad   bool   // of a kernel with a finding
+}
+
+// A logGroup is logs of kernels of one architecture and configuration; those without a title stand by themselves.
+type logGroup struct {
+	Title string
+	Logs  []logText
+}
+
+// fewLogs are so many that they need no order.
+const fewLogs = 9
+
+// grouped folds many logs, but for those of kernels with a finding.
+func grouped(logs []logText) []logGroup {
+	var groups []logGroup
+	for _, l := range logs {
+		title := l.Cell
+		if l.Bad || len(logs) <= fewLogs {
+			title = ""
+		}
+		i := slices.IndexFunc(groups, func(g logGroup) bool { return g.Title == title })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, logGroup{Title: title})
+		}
+		groups[i].Logs = append(groups[i].Logs, l)
+	}
+	slices.SortStableFunc(groups, func(a, b logGroup) int { // what is not folded comes first
+		return cmp.Compare(min(len(a.Title), 1), min(len(b.Title), 1))
+	})
+	return groups
 }
 
 // readLog reads what is shown of a log. One that cannot be read is shown as such: the record outlives the work folder.

@@ -70,7 +70,8 @@ func figuresOf(r *results.Run) ([]figure, error) {
 	for i := range figures {
 		figures[i].points = slices.DeleteFunc(figures[i].points, func(p point) bool { return !p.finite() })
 	}
-	return slices.DeleteFunc(figures, func(f figure) bool { return len(f.points) == 0 }), nil
+	// A median alone shows nothing that the table does not.
+	return slices.DeleteFunc(figures, func(f figure) bool { return len(f.points) == 0 || !f.isCost && len(f.patches) < 2 }), nil
 }
 
 // finite tells what can be plotted: of figures near the largest there are, a difference is none any more.
@@ -217,7 +218,7 @@ func (f *figure) plot(th theme) (*plot.Plot, error) {
 	p.Title.Padding = 6
 	p.X.LineStyle.Color, p.Y.LineStyle.Color = th.ink, th.ink
 	p.X.Tick.LineStyle.Color, p.Y.Tick.LineStyle.Color = th.ink, th.ink
-	p.X.Tick.Marker = f.ticks()
+	p.X.Tick.Marker, p.Y.Tick.Marker = f.ticks(), roundTicks{}
 	lo, hi := float64(slices.Min(f.patches))-0.5, float64(slices.Max(f.patches))+0.5
 	if f.floor > 0 {
 		band, err := plotter.NewPolygon(plotter.XYs{{X: lo, Y: -f.floor}, {X: hi, Y: -f.floor}, {X: hi, Y: f.floor}, {X: lo, Y: f.floor}})
@@ -228,6 +229,7 @@ func (f *figure) plot(th theme) (*plot.Plot, error) {
 		p.Add(band)
 		p.Legend.Add("below the control", band)
 	}
+	legend := f.floor > 0 || len(f.old) > 0
 	grid := plotter.NewGrid()
 	grid.Vertical.Width, grid.Horizontal.Color = 0, th.grid
 	p.Add(grid)
@@ -247,6 +249,9 @@ func (f *figure) plot(th theme) (*plot.Plot, error) {
 		}
 	}
 	label := "this run"
+	if !legend {
+		label = ""
+	}
 	if err := addPoints(p, shifted{f.points, -by}, label, th.ours, draw.CircleGlyph{}); err != nil {
 		return nil, err
 	}
@@ -258,8 +263,12 @@ func (f *figure) plot(th theme) (*plot.Plot, error) {
 	if span == 0 {
 		span = max(math.Abs(p.Y.Max), 1)
 		p.Y.Min -= span / 4
+		p.Y.Max += span / 8
 	}
-	p.Y.Max += span * 0.35
+	p.Y.Max += span / 10
+	if legend {
+		p.Y.Max += span / 4
+	}
 	if !f.isCost && !slices.ContainsFunc(f.points, func(pt point) bool { return pt.y-pt.minus < 0 }) {
 		p.Y.Min = 0 // a change looks as large as it is
 	}
@@ -283,6 +292,38 @@ func (f *figure) ticks() plot.ConstantTicks {
 	return ticks
 }
 
+// roundTicks are three to six marks at multiples of 1, 2 or 5 times a power of ten, so that 0 is one of them where it is in the
+// range: gonum's begin at the range's end.
+type roundTicks struct{}
+
+func (roundTicks) Ticks(lo, hi float64) []plot.Tick {
+	span := hi - lo
+	if !(span > 0) || math.IsInf(span, 0) {
+		return plot.DefaultTicks{}.Ticks(lo, hi)
+	}
+	step := math.Pow(10, math.Floor(math.Log10(span/3)))
+	for _, times := range []float64{5, 2} {
+		if span/(step*times) >= 2.5 {
+			step *= times
+			break
+		}
+	}
+	digits := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
+	var ticks []plot.Tick
+	for n := math.Ceil(lo / step); n*step <= hi && len(ticks) < 20; n++ {
+		y := n * step
+		label := strconv.FormatFloat(y, 'f', digits, 64)
+		if digits > 6 || math.Abs(y) >= 1e7 {
+			label = strconv.FormatFloat(y, 'g', 3, 64)
+		}
+		if n == 0 {
+			label = "0"
+		}
+		ticks = append(ticks, plot.Tick{Value: y, Label: label})
+	}
+	return ticks
+}
+
 func addPoints(p *plot.Plot, pts shifted, name string, c color.Color, shape draw.GlyphDrawer) error {
 	errorBars, err := plotter.NewYErrorBars(pts)
 	if err != nil {
@@ -295,12 +336,14 @@ func addPoints(p *plot.Plot, pts shifted, name string, c color.Color, shape draw
 	}
 	dots.GlyphStyle = draw.GlyphStyle{Color: c, Radius: 3, Shape: shape}
 	p.Add(errorBars, dots)
-	p.Legend.Add(name, dots)
+	if name != "" {
+		p.Legend.Add(name, dots)
+	}
 	return nil
 }
 
 // The size of a plot, in points: the text is of a size to be read on a phone, too.
-const plotWidth, plotHeight = 5.2 * vg.Inch, 2.9 * vg.Inch
+const plotWidth, plotHeight = 4.6 * vg.Inch, 2.7 * vg.Inch
 
 // svg renders the figure.
 func (f *figure) svg(th theme) ([]byte, error) {

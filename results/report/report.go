@@ -78,7 +78,7 @@ type pageData struct {
 	Sizes    []tableData // what patches did to the build
 	Others   []tableData // all other figures, folded
 	Stages   *tableData
-	Logs     []logText
+	Logs     []logGroup
 	Commands []commandData
 	Kernels  []kernelData
 	Files    []string
@@ -95,7 +95,7 @@ type commandData struct{ What, Text string }
 // data gathers all that the page shows, and puts the files beside it into files.
 func (o Options) data(figures []figure, files map[string][]byte) (*pageData, error) {
 	r := o.Run
-	d := &pageData{Run: r, Title: r.Title, Took: results.FormatSeconds(r.Duration().Seconds()), Matrix: matrixOf(r), Logs: o.logs()}
+	d := &pageData{Run: r, Title: r.Title, Took: results.FormatSeconds(r.Duration().Seconds()), Matrix: matrixOf(r), Logs: grouped(o.logs())}
 	if d.Title == "" {
 		d.Title = r.Series
 	}
@@ -155,7 +155,10 @@ func (f *figure) draw(files map[string][]byte) (plotData, error) {
 }
 
 // A tableData is a table with what the page needs of it.
-type tableData struct{ *results.Table }
+type tableData struct {
+	*results.Table
+	Open bool // of the figures that are not costs: one that the series is about
+}
 
 // IsLabel tells the column that says what a row is.
 func (t tableData) IsLabel(i int) bool { return t.Columns[i].Label }
@@ -175,6 +178,12 @@ func (t tableData) Cell(i int, text string) string {
 func (t tableData) HeadOf(i int) string {
 	c := t.Columns[i]
 	return strings.TrimSpace(c.Head + " " + c.Unit)
+}
+
+// isAbout tells whether a table is a benchmark's.
+func isAbout(benchmark, table string) bool {
+	base, _, _ := strings.Cut(benchmark, "/")
+	return strings.EqualFold(base, table)
 }
 
 // tables makes all tables that the record has figures for.
@@ -202,7 +211,7 @@ func (d *pageData) tables(r *results.Run, files map[string][]byte) error {
 			return err
 		}
 		fmt.Fprintf(&text, "== %s ==\n%s\n", name, lines)
-		td := tableData{t}
+		td := tableData{Table: t}
 		switch name {
 		case "verdicts": // the matrix shows it
 		case "stages":
@@ -212,9 +221,12 @@ func (d *pageData) tables(r *results.Run, files map[string][]byte) error {
 		case "size", "symbols":
 			d.Sizes = append(d.Sizes, td)
 		default:
-			if td.Title == "" {
-				td.Title = name
+			if td.Title == "" || slices.ContainsFunc(d.Others, func(o tableData) bool { return o.Title == td.Title }) {
+				named := *t
+				named.Title = strings.TrimPrefix(t.Title+": "+name, ": ")
+				td.Table = &named
 			}
+			td.Open = name == "predictions" || name == "interfaces" || !d.AreCosts && r.Headline != nil && isAbout(r.Headline.Benchmark, name)
 			d.Others = append(d.Others, td)
 		}
 	}

@@ -145,7 +145,10 @@ func (o Options) logs() []logText {
 		bad := judge(c).Class == "fail"
 		add := func(what, file string) {
 			l := o.readLog(fmt.Sprintf("%s: %s", c, what), file)
-			l.Bad = bad
+			l.Bad, l.Cell = bad, c.Arch
+			if c.Config != release {
+				l.Cell += " " + c.Config
+			}
 			all = append(all, l)
 		}
 		if c.Tests != nil && c.Tests.Log != "" {
