@@ -52,7 +52,7 @@ func Benchmark(b *testing.B) {
 		}
 		sum.Elapsed, sum.User, sum.System = sum.Elapsed+times.Elapsed, sum.User+times.User, sum.System+times.System
 	}
-	Report(b, sum, n)
+	report(b, sum, n)
 	b.ReportMetric(float64(skipped), "warm-up-builds")
 }
 
@@ -76,21 +76,31 @@ func Probe(n int) bool {
 	return n == 1 && (f == nil || f.Value.String() != "1x")
 }
 
-// Report reports the figures of Benchmark, but for its warming, of n builds.
-func Report(b *testing.B, sum Times, n int) {
+func report(b *testing.B, sum Times, n int) {
 	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(n) }
-	b.ReportMetric(0, "ns/op") // what testing would say, with the warming in it
-	if os.Getenv("SERIES_MODE") == "icount" {
-		b.ReportMetric(per(sum.Elapsed), "insns/op")
+	Elapsed(b, per(sum.Elapsed))
+	if icount() {
 		b.ReportMetric(per(sum.User), "user-insns/op")
 		b.ReportMetric(per(sum.System), "sys-insns/op")
 	} else {
-		b.ReportMetric(per(sum.Elapsed), "ns/op")
 		b.ReportMetric(per(sum.User)/1e9, "user-sec/op")
 		b.ReportMetric(per(sum.System)/1e9, "sys-sec/op")
 	}
 	b.ReportMetric(sum.CPU(), "cpu-%")
 }
+
+// Elapsed reports what a build took, in ns of the guest's clock, and nothing else.
+func Elapsed(b *testing.B, ns float64) {
+	b.ReportMetric(0, "ns/op") // what testing would say, with the warming in it
+	if icount() {
+		b.ReportMetric(ns, "insns/op")
+	} else {
+		b.ReportMetric(ns, "ns/op")
+	}
+}
+
+// icount tells whether the guest's clock counts instructions.
+func icount() bool { return os.Getenv("SERIES_MODE") == "icount" }
 
 // warming builds until the time of a build has settled.
 type warming struct {
