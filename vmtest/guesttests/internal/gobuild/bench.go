@@ -31,7 +31,7 @@ func Benchmark(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := t.warming()
+	w := warming{build: func() (Times, error) { return t.Build(Work()) }}
 	if Probe(b.N) {
 		// The figures of this call are not used by package testing, but for a check of its flags.
 		if _, err := w.build(); err != nil {
@@ -58,17 +58,6 @@ func Benchmark(b *testing.B) {
 
 // Work is the folder for builds where none of them is left.
 func Work() string { return filepath.Join(os.TempDir(), "gobuild") }
-
-func (t *Toolchain) warming() warming {
-	return warming{build: func() (Times, error) { return t.Build(Work()) }}
-}
-
-// Warm builds until two builds in a row take the same time, within 1 %, for a benchmark that has more to do than Benchmark.
-func (t *Toolchain) Warm() error {
-	w := t.warming()
-	_, err := w.settle()
-	return err
-}
 
 // Probe tells the call of a benchmark, with N of n, by which testing only sees whether it works.
 func Probe(n int) bool {
