@@ -221,3 +221,67 @@ func TestReplacePaths(t *testing.T) {
 		t.Error("ReplacePaths changed the time")
 	}
 }
+
+func TestHidePaths(t *testing.T) {
+	for was, want := range map[string]string{
+		"/tmp/td2/record1k":                 "record1k",
+		"--record=/home/me/out/":            "--record=out",
+		"dir:/srv/linux":                    "dir:linux",
+		"git:../linux#v6.12.1":              "git:linux#v6.12.1",
+		"tar:file:///home/me/linux.tar.xz":  "tar:file:linux.tar.xz",
+		"../..":                             "DIR",
+		"..":                                "DIR",
+		"~/.cache/series":                   "series",
+		"socket,path=/run/user/1000/s,id=a": "socket,path=s,id=a",
+		"cc1: error writing to /tmp/ccab.s: No space left; see '/tmp/cc.out'": "cc1: error writing to ccab.s: No space left; see 'cc.out'",
+		// What stays.
+		"$WORK/obj/vmlinux":                        "$WORK/obj/vmlinux",
+		"./vmtest/guesttests/kauditd":              "./vmtest/guesttests/kauditd",
+		"results/kauditd-wakeup":                   "results/kauditd-wakeup",
+		"git:https://git.kernel.org/pub/linux#v6":  "git:https://git.kernel.org/pub/linux#v6",
+		"/usr/bin/qemu-system-ppc64":               "/usr/bin/qemu-system-ppc64",
+		"rdinit=/series/agent path=/dev/fdset/1":   "rdinit=/series/agent path=/dev/fdset/1",
+		"^Tasks/tasks=1000$/of=none|(stat|maps)/x": "^Tasks/tasks=1000$/of=none|(stat|maps)/x",
+		"5/5 proofs, and/or more / less":           "5/5 proofs, and/or more / less",
+		"v6.11..v6.12":                             "v6.11..v6.12",
+	} {
+		r := trial()
+		r.Command = []string{"series", was}
+		r.HidePaths()
+		if got := r.Command[1]; got != want {
+			t.Errorf("HidePaths makes %q of %q, want %q", got, was, want)
+		}
+		if left := r.OutsidePaths(); len(left) > 0 {
+			t.Errorf("HidePaths leaves %q of %q", left, was)
+		}
+	}
+	r := trial()
+	r.Cells[0].Build.Log, r.Base.Spec, r.Cells[0].QEMU.Command = "/tmp/x/log", "dir:/home/me/linux", []string{"-kernel", "/tmp/x/vmlinux"}
+	r.Cells[0].Tests.Cases = []results.Test{{Name: "TestX", Output: "/tmp/of/the/guest"}}
+	if d := cmp.Diff([]string{"/home/me/linux", "/tmp/x/log", "/tmp/x/vmlinux"}, r.OutsidePaths()); d != "" {
+		t.Errorf("OutsidePaths (-want +got):\n%s", d)
+	}
+}
+
+// toldBefore are paths in records that were made before records hid them; a record is never edited.
+var toldBefore = []string{"/tmp/me5/control", "/tmp/td2/record1k"}
+
+// The recorded runs of the repository tell nothing of where they were made.
+func TestRecordedPaths(t *testing.T) {
+	names, err := filepath.Glob("*/v*.json")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no recorded runs: %v", err)
+	}
+	for _, name := range names {
+		r, err := results.Load(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, p := range r.OutsidePaths() {
+			if !slices.Contains(toldBefore, p) {
+				t.Errorf("%s tells of %s on the host that it was made on", name, p)
+			}
+		}
+	}
+}

@@ -129,17 +129,25 @@ func (s *session) published(r *results.Run) (*results.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.ReplacePaths(privatePaths(s.store.Dir))
+	if err := anonymize(out, s.store.Dir, s.app.root()); err != nil {
+		return nil, err
+	}
 	return out, nil
 }
 
-// privatePaths are the folders of this host that a published record has other names for.
-func privatePaths(work string) map[string]string {
-	names := map[string]string{work: "$WORK"}
-	if home, err := os.UserHomeDir(); err == nil {
-		names[home] = "$HOME"
+// anonymize gives the folders of this host other names, for a record that is published: those in the repository are relative
+// to it, those of the work folder stay what they are below it, and of all others the last element is left.
+func anonymize(r *results.Run, work, root string) error {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return err
 	}
-	return names
+	r.ReplacePaths(map[string]string{work: "$WORK", root: "."})
+	r.HidePaths()
+	if home, err := os.UserHomeDir(); err == nil { // of what tests print, this may be the host's
+		r.ReplacePaths(map[string]string{home: "$HOME"})
+	}
+	return nil
 }
 
 // benchmarkTables names the tables of the record's figures: the ones that the cover letter has places for, or else what

@@ -44,7 +44,9 @@ func (c *reportCmd) Run(a *app) error {
 		dir = filepath.Join(work, "runs", r.Series, results.Name(r)+".report")
 	}
 	name := results.Name(r)
-	r.ReplacePaths(privatePaths(work)) // a page is for others, too
+	if err := anonymize(r, work, a.root()); err != nil { // a page is for others, too
+		return err
+	}
 	files, err := report.Write(dir, report.Options{Run: r, Work: work})
 	if err != nil {
 		return err
