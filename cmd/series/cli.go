@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -79,6 +81,7 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		kong.Vars{"version": version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.PostBuild(emptyIsUnset),
 	)
 	if err != nil {
 		return err
@@ -99,6 +102,22 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	err = k.Run(a)
 	a.tracker.close(exitCode(ctx, err), err)
 	return err
+}
+
+// emptyIsUnset has kong pass over a variable that is there and empty, which for it is a bad number or truth value, and for
+// whoever has written VAR= is none. The help names the variable all the same.
+func emptyIsUnset(k *kong.Kong) error {
+	return kong.Visit(k.Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			for _, name := range slices.Clone(flag.Tag.Envs) {
+				if v, ok := os.LookupEnv(name); ok && v == "" {
+					flag.Tag.Envs = slices.DeleteFunc(flag.Tag.Envs, func(e string) bool { return e == name })
+					flag.Help = strings.TrimSuffix(flag.Help, ".") + " ($" + name + ")."
+				}
+			}
+		}
+		return next(nil)
+	})
 }
 
 // version is the module's version, or the commit that it was built from.
