@@ -26,6 +26,7 @@ type Builder struct {
 	Store    *Store
 	Jobs     int  // compilers at a time; 0 means as many as there are CPUs
 	NoCcache bool // do not use ccache where it is installed; the output is the same
+	Wide     bool // have kbuild look through all folders each time; the output is the same
 }
 
 // A Build is the record of a build. Its JSON form is the "build" object of what series prints.
@@ -36,12 +37,14 @@ type Build struct {
 	Config      string       `json:"config"` // the resolved configuration
 	Log         string       `json:"log"`    // what make printed
 	Cached      bool         `json:"cached"`
-	Seconds     float64      `json:"seconds"`         // that make took when it was built
-	Objects     int          `json:"objects"`         // files that make made then
-	Fresh       string       `json:"fresh,omitempty"` // why object files of earlier builds were removed then
-	WarningsNew []Diagnostic `json:"warnings_new"`    // that the previous patch has not; filled in by who knows that one
-	Warnings    []Diagnostic `json:"warnings"`        // that a build from nothing prints
-	Errors      []Diagnostic `json:"errors"`          // always empty: a build with errors is a BuildError
+	Seconds     float64      `json:"seconds"`           // that make took when it was built
+	Objects     int          `json:"objects"`           // files that make made then
+	Fresh       string       `json:"fresh,omitempty"`   // why object files of earlier builds were removed then
+	Folders     []string     `json:"folders,omitempty"` // that make was asked for then; none means all
+	Wide        string       `json:"wide,omitempty"`    // why it was asked for all
+	WarningsNew []Diagnostic `json:"warnings_new"`      // that the previous patch has not; filled in by who knows that one
+	Warnings    []Diagnostic `json:"warnings"`          // that a build from nothing prints
+	Errors      []Diagnostic `json:"errors"`            // always empty: a build with errors is a BuildError
 	Spec        BuildSpec    `json:"spec"`
 	Toolchain   string       `json:"toolchain"` // the compiler's version
 }
@@ -134,15 +137,18 @@ func (b *Builder) build(ctx context.Context, j Job, cfg *Config, spec BuildSpec,
 		log = o.dir + ".log"
 	}
 	start := time.Now()
-	p, err := b.runMake(ctx, w, j, log, j.targets())
-	r.Seconds, r.Objects = time.Since(start).Seconds(), p.rules
+	p, err := b.makeKernel(ctx, w, j, cfg, log, &r)
+	r.Seconds = time.Since(start).Seconds()
+	if p != nil {
+		r.Objects = p.rules
+	}
 	var xe *run.ExitError
-	if err != nil && (ctx.Err() != nil || !errors.As(err, &xe) || xe.Signal != 0 || p.killed) {
+	if err != nil && (ctx.Err() != nil || p == nil || !errors.As(err, &xe) || xe.Signal != 0 || p.killed) {
 		// The stamp stays as it is: what was being written is not to be believed.
 		return errorOr(ctx, wrap(err))
 	}
 	warnings := p.carry(o.stamp.Warnings)
-	if err2 := b.finish(ctx, j, w, warnings); err2 != nil {
+	if err2 := b.finish(ctx, j, w, warnings, err == nil); err2 != nil {
 		return wrap(err2)
 	}
 	if err != nil {
@@ -165,9 +171,40 @@ func errorOr(ctx context.Context, err error) error {
 	return err
 }
 
-// runMake runs make for some targets, and arguments that go with them, with its output going into the log and through the
-// parser.
+// makeKernel has make do what there is to do for a kernel, in a narrow way where that comes to the same. A failure of the
+// narrow way is never believed: what is wrong with a source is for the whole make to say.
+func (b *Builder) makeKernel(ctx context.Context, w *workplace, j Job, cfg *Config, log string, r *Build) (*logParser, error) {
+	r.Wide = "it was asked for"
+	var first *logParser // what a narrow make that did not do had to say
+	if !b.Wide {
+		n, why, err := w.narrow(ctx, j, cfg)
+		if err != nil {
+			return nil, err
+		}
+		if r.Wide = why; why == "" {
+			p, err := b.runNarrow(ctx, w, j, cfg, n, log)
+			var not *errNotNarrow
+			if !errors.As(err, &not) {
+				r.Folders = n.folders()
+				return p, err
+			}
+			r.Wide, first = not.why, p
+		}
+	}
+	p, err := b.runMake(ctx, w, j, log, j.targets())
+	p.follow(first)
+	return p, err
+}
+
+// runMake runs make for some targets, and arguments that go with them.
 func (b *Builder) runMake(ctx context.Context, w *workplace, j Job, log string, targets []string) (*logParser, error) {
+	c := b.make(w.Tree, w.obj.dir, j, w.tools)
+	c.Args = append(append(c.Args, j.MakeArgs...), targets...)
+	return b.logged(ctx, w, j, log, c)
+}
+
+// logged runs a make with its output going into the log and through the parser.
+func (b *Builder) logged(ctx context.Context, w *workplace, j Job, log string, c run.Cmd) (*logParser, error) {
 	p := newLogParser(w.Dir, w.obj.dir)
 	p.onRule = func(n int, target string) {
 		b.Store.event(Event{Stage: "build", Object: j.name(), Done: int64(n), Detail: target})
@@ -179,8 +216,6 @@ func (b *Builder) runMake(ctx context.Context, w *workplace, j Job, log string, 
 	if err != nil {
 		return p, err
 	}
-	c := b.make(w.Tree, w.obj.dir, j, w.tools)
-	c.Args = append(append(c.Args, j.MakeArgs...), targets...)
 	out := &logWriter{file: f, parser: p}
 	c.Stdout, c.Stderr = out, out
 	err = c.Run(ctx)
@@ -233,18 +268,21 @@ func (b *Builder) make(t *Tree, obj string, j Job, tc *Toolchain) run.Cmd {
 		rel = t.Dir
 	}
 	maps := fmt.Sprintf("-ffile-prefix-map=%s/= -ffile-prefix-map=%s/= -ffile-prefix-map=%s/= -fdebug-prefix-map=%s=.", t.Dir, rel, obj, obj)
-	jobs := b.Jobs
-	if jobs <= 0 {
-		jobs = runtime.NumCPU()
-	}
 	return run.Cmd{
 		Name: "make",
 		Args: []string{"-C", t.Dir, "O=" + obj, "ARCH=" + j.Arch.Kernel, "CROSS_COMPILE=" + j.Arch.Cross, "CC=" + cc, "HOSTCC=" + hostcc,
-			"LOCALVERSION=", "KCFLAGS=" + maps, "KAFLAGS=" + maps, "-j" + strconv.Itoa(jobs)},
+			"LOCALVERSION=", "KCFLAGS=" + maps, "KAFLAGS=" + maps, "-j" + strconv.Itoa(b.jobs())},
 		Env:   run.CleanEnv(env...),
 		Files: append([]*os.File{t.lock.File}, b.Store.Inherit...),
 		Grace: 10 * time.Second,
 	}
+}
+
+func (b *Builder) jobs() int {
+	if b.Jobs > 0 {
+		return b.Jobs
+	}
+	return runtime.NumCPU()
 }
 
 // replaceConfig writes the configuration unless it is there already: its time is what kbuild goes by.

@@ -308,13 +308,40 @@ type carried struct {
 func (p *logParser) carry(earlier []carried) []carried {
 	all := append([]carried{}, p.warnings...)
 	for _, c := range earlier {
-		ext := path.Ext(c.Origin)
-		if ext != ".c" && ext != ".S" || p.seen[c.Diagnostic] || p.rebuilt[strings.TrimSuffix(c.Origin, ext)+".o"] {
+		if object := c.object(); object == "" || p.seen[c.Diagnostic] || p.rebuilt[object] {
 			continue
 		}
 		all = append(all, c)
 	}
 	return all
+}
+
+// object is the object file with whose making a warning came, "" where it was not that of an object.
+func (c carried) object() string {
+	switch ext := path.Ext(c.Origin); ext {
+	case ".c", ".S":
+		return strings.TrimSuffix(c.Origin, ext) + ".o"
+	case ".o": // objtool's
+		return c.Origin
+	}
+	return ""
+}
+
+// follow takes over what a make had to say that this one came after: an object that it made need not be made again.
+func (p *logParser) follow(first *logParser) {
+	if first == nil {
+		return
+	}
+	for _, c := range first.warnings {
+		if object := c.object(); object != "" && !p.seen[c.Diagnostic] && !p.rebuilt[object] {
+			p.seen[c.Diagnostic] = true
+			p.warnings = append(p.warnings, c)
+		}
+	}
+	for object := range first.rebuilt {
+		p.rebuilt[object] = true
+	}
+	p.rules += first.rules
 }
 
 var _ io.Writer = (*logParser)(nil)

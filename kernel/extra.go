@@ -113,7 +113,7 @@ func (b *Builder) extra(ctx context.Context, j Job, cfg *Config, spec BuildSpec,
 	if err != nil && (ctx.Err() != nil || !errors.As(err, &xe) || xe.Signal != 0 || p.killed || p.rig != "" || len(p.errors) == 0) {
 		return errorOr(ctx, fmt.Errorf("%w; log: %s", err, o.dir+".log"))
 	}
-	if err := b.finish(ctx, j, w, nil); err != nil {
+	if err := b.finish(ctx, j, w, nil, false); err != nil {
 		return err
 	}
 	for _, c := range p.warnings {

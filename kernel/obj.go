@@ -34,6 +34,7 @@ type objStamp struct {
 	Setup    string            `json:"setup"` // hash of what makes old objects worthless as a whole
 	Files    map[string]string `json:"files"` // what the tree had beside its base: path to mode and digest
 	Base     string            `json:"base"`
+	Linked   bool              `json:"linked,omitempty"` // a whole vmlinux was made of these files
 	Warnings []carried         `json:"warnings,omitempty"`
 }
 
@@ -251,10 +252,10 @@ func mergeFiles(last, now map[string]string) map[string]string {
 }
 
 // finish puts down that the build has ended by itself, and that what it wrote is on disk.
-func (o *objDir) finish(t *Tree, setup string, warnings []carried) error {
+func (o *objDir) finish(t *Tree, setup string, warnings []carried, linked bool) error {
 	if err := syncFS(o.dir); err != nil {
 		return err
 	}
-	o.stamp = objStamp{Setup: setup, Files: treeFiles(t), Base: t.src.Hash, Warnings: warnings}
+	o.stamp = objStamp{Setup: setup, Files: treeFiles(t), Base: t.src.Hash, Linked: linked, Warnings: warnings}
 	return writeJSON(o.stampPath(), o.stamp)
 }

@@ -19,6 +19,8 @@ type workplace struct {
 	tools *Toolchain
 	setup string
 	fresh string // why object files of earlier builds were removed; "" where none were
+
+	configured bool // the configuration was there already
 }
 
 // workplace prepares the output folder of that name. What else the objects in it depend on, beside what the spec has, is in
@@ -48,6 +50,9 @@ func (b *Builder) workplace(ctx context.Context, j Job, cfg *Config, spec BuildS
 	if w.fresh, err = w.obj.prepare(w.Tree, w.setup); err != nil {
 		return nil, fmt.Errorf("build %s: %w", j.name(), err)
 	}
+	if w.configured, err = sameFile(cfg.Path, filepath.Join(w.obj.dir, ".config")); err != nil {
+		w.configured = false
+	}
 	if err := replaceConfig(cfg.Path, filepath.Join(w.obj.dir, ".config")); err != nil {
 		return nil, fmt.Errorf("build %s: %w", j.name(), err)
 	}
@@ -57,10 +62,11 @@ func (b *Builder) workplace(ctx context.Context, j Job, cfg *Config, spec BuildS
 	return w, nil
 }
 
-// finish puts down that make has come to its end, if with the compilers that it began with.
-func (b *Builder) finish(ctx context.Context, j Job, w *workplace, warnings []carried) error {
+// finish puts down that make has come to its end, if with the compilers that it began with, and whether with all that it was
+// asked for.
+func (b *Builder) finish(ctx context.Context, j Job, w *workplace, warnings []carried, all bool) error {
 	if err := b.Store.unchanged(ctx, j.Arch, w.tools); err != nil {
 		return err // the stamp stays: what was written is not to be believed
 	}
-	return w.obj.finish(w.Tree, w.setup, warnings)
+	return w.obj.finish(w.Tree, w.setup, warnings, all)
 }

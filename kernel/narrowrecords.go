@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"context"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seriesrig/series/internal/cache"
+)
+
+// readRecords reads all that kbuild and the build system of tools keep in an output folder of how they made what and from
+// what: .NAME.cmd beside NAME, and lists of dependencies (*.d) that no such file has taken in.
+func readRecords(dir string) ([]record, error) {
+	var records []record
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name := d.Name()
+		if ext := path.Ext(name); ext != ".cmd" && ext != ".d" {
+			return nil
+		}
+		r := record{path: p[len(dir)+1:]}
+		if inner, ok := strings.CutSuffix(name, ".cmd"); ok && strings.HasPrefix(inner, ".") {
+			r.target = path.Join(path.Dir(r.path), inner[1:])
+		}
+		records = append(records, r)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var g errgroup.Group
+	workers := runtime.GOMAXPROCS(0)
+	for chunk := range slices.Chunk(records, max(1, (len(records)+workers-1)/workers)) {
+		g.Go(func() (err error) {
+			for i := range chunk {
+				if chunk[i].data, err = os.ReadFile(filepath.Join(dir, chunk[i].path)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return records, g.Wait()
+}
+
+// namedForm is a source file's name in a makefile.
+var namedForm = regexp.MustCompile(`[A-Za-z0-9_+,@-][A-Za-z0-9_.+,@-]*\.[chS]\b`)
+
+// isMakefile tells whether a file is a part of how a kernel is made. The programs in tools that no kernel needs are left out:
+// they have whole lists of headers.
+func isMakefile(name string) bool {
+	base := path.Base(name)
+	if !strings.HasPrefix(base, "Makefile") && !strings.HasPrefix(base, "Kbuild") && path.Ext(base) != ".mk" && path.Ext(base) != ".sh" {
+		return false
+	}
+	if strings.HasPrefix(name, "Documentation/") {
+		return false
+	}
+	rest, ok := strings.CutPrefix(name, "tools/")
+	return !ok || slices.ContainsFunc([]string{"objtool/", "build/", "lib/", "scripts/", "bpf/resolve_btfids/"}, func(p string) bool { return strings.HasPrefix(rest, p) })
+}
+
+// namedInMakefiles lists the C and assembler files that makefiles and their scripts name, without their folders: a rule may
+// make something of these that no compiler's list of dependencies tells of.
+func (w *workplace) namedInMakefiles(ctx context.Context) (map[string]bool, error) {
+	const list = "names"
+	m, err := w.src.manifest()
+	if err != nil {
+		return nil, err
+	}
+	dir, _, err := w.store.Cache.Fill(ctx, "makefiles", cache.KeyOf("names 1", w.src.Hash), func(_ context.Context, dir string) error {
+		names := map[string]bool{}
+		for _, e := range m.entries {
+			if e.mode == modeLink || !isMakefile(e.path) {
+				continue
+			}
+			data, err := os.ReadFile(filepath.Join(w.src.Dir, e.path))
+			if err != nil {
+				return err
+			}
+			addNamed(names, data)
+		}
+		return os.WriteFile(filepath.Join(dir, list), []byte(strings.Join(slices.Sorted(maps.Keys(names)), "\n")), 0o444)
+	})
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(dir, list))
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		names[strings.TrimSpace(line)] = true
+	}
+	for name, f := range w.state.Files {
+		if f.Mode == 0 || f.Mode == modeLink || !isMakefile(name) {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(w.Dir, name))
+		if err != nil {
+			return nil, err
+		}
+		addNamed(names, data)
+	}
+	return names, nil
+}
+
+func addNamed(names map[string]bool, makefile []byte) {
+	for _, name := range namedForm.FindAll(makefile, -1) {
+		names[string(name)] = true
+	}
+}
