@@ -82,6 +82,9 @@ func (s *session) fragments(c *cell) ([]*kconfig.Fragment, error) {
 			continue
 		}
 		f, err := kconfig.ParseFile(filepath.Join(s.app.configs(), name+".config"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, usage("%w (--configs names the folder with the fragments)", err)
+		}
 		if err != nil {
 			return nil, &coded{exitUsage, err}
 		}
