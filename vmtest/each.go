@@ -49,7 +49,7 @@ func TestEach(ctx context.Context, m Machine, j Job) (*TestResult, error) {
 	}
 	parts := make([]*TestResult, len(names))
 	g, run := errgroup.WithContext(ctx)
-	atOnce := max(1, runtime.NumCPU()/m.hostCPUs())
+	atOnce := max(1, runtime.NumCPU()/m.HostCPUs())
 	e.turns = make(chan struct{}, atOnce)
 	g.SetLimit(atOnce + loadedAhead)
 	for i, name := range names {

@@ -157,8 +157,8 @@ func (m Machine) inTurn() bool {
 	return m.CPUs > 1 && m.Accel != KVM && !m.MultiThread && arches[m.Arch].inTurn
 }
 
-// hostCPUs is how many of the host's processors the guest keeps busy, at most.
-func (m Machine) hostCPUs() int {
+// HostCPUs is how many of the host's processors the guest keeps busy, at most.
+func (m Machine) HostCPUs() int {
 	if m.inTurn() {
 		return 1
 	}

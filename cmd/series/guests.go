@@ -336,25 +336,18 @@ func (s *session) test(ctx context.Context, cells []*cell, opts guestOptions) (f
 	cells = slices.DeleteFunc(slices.Clone(cells), func(c *cell) bool { return !c.tested() })
 	st := s.show.stage("test", len(cells))
 	var bad atomic.Int32
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.cellsAtOnce(opts.fresh))
-	for _, c := range alternate(cells) {
-		if c.build == nil {
-			continue
+	built := slices.DeleteFunc(alternate(cells), func(c *cell) bool { return c.build == nil })
+	err = sideBySide(ctx, built, runtime.NumCPU(), func(c *cell) int { return s.hostCPUs(c, opts.fresh) }, func(ctx context.Context, c *cell) error {
+		end := st.begin(c.name)
+		if err := s.testCell(ctx, c, opts); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		g.Go(func() error {
-			end := st.begin(c.name)
-			if err := s.testCell(ctx, c, opts); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			if c.rec.Tests.Verdict != results.Pass {
-				bad.Add(1)
-			}
-			end("%s", testSummary(c.rec.Tests))
-			return s.journal.finished("test", c, !c.worked)
-		})
-	}
-	err = g.Wait()
+		if c.rec.Tests.Verdict != results.Pass {
+			bad.Add(1)
+		}
+		end("%s", testSummary(c.rec.Tests))
+		return s.journal.finished("test", c, !c.worked)
+	})
 	findings = int(bad.Load())
 	if err != nil {
 		st.abort()
@@ -372,13 +365,37 @@ func (s *session) fresh(asked *bool) bool {
 	return s.series.Guest.Fresh
 }
 
-// cellsAtOnce is how many cells are tested at a time, so that the guests have no more CPUs than the host. A cell whose
-// tests have a guest each fills the host by itself.
-func (s *session) cellsAtOnce(fresh bool) int {
+// hostCPUs is how many of the host's processors a cell's guests keep busy. A cell whose tests have a guest each fills the
+// host by itself.
+func (s *session) hostCPUs(c *cell, fresh bool) int {
 	if !fresh {
-		return 1
+		return runtime.NumCPU()
 	}
-	return max(1, runtime.NumCPU()/max(1, s.series.Guest.CPUs))
+	return s.machine(c).HostCPUs()
+}
+
+// sideBySide works on cells in their order, on as many at a time as there is room for. One that has to wait for room lets
+// those pass that need less; one that needs more than there is has all of it.
+func sideBySide(ctx context.Context, cells []*cell, room int, needs func(*cell) int, work func(context.Context, *cell) error) error {
+	g, run := errgroup.WithContext(ctx)
+	waiting, free, ended := slices.Clone(cells), room, make(chan int, len(cells))
+	for len(waiting) > 0 && run.Err() == nil {
+		i := slices.IndexFunc(waiting, func(c *cell) bool { return min(room, needs(c)) <= free })
+		if i < 0 {
+			free += <-ended
+			continue
+		}
+		c, n := waiting[i], min(room, needs(waiting[i]))
+		waiting, free = slices.Delete(waiting, i, i+1), free-n
+		g.Go(func() error {
+			defer func() { ended <- n }()
+			return work(run, c)
+		})
+	}
+	if err := g.Wait(); err != nil || len(waiting) == 0 {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // alternate orders cells by patch, so that those of different architectures are side by side and what a patch broke is
