@@ -189,7 +189,8 @@ func program(t testing.TB, name string, b []byte, err error) string {
 func TestMaps(t *testing.T) {
 	loop := tiny.Loop{Batches: 1 << 16, Ops: 100, Flags: uint64(syscall.SIGCHLD)}
 	elf, err := loop.ELF()
-	cmd := exec.Command(program(t, "loop", elf, err))
+	path := program(t, "loop", elf, err)
+	cmd := exec.Command(path)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +198,14 @@ func TestMaps(t *testing.T) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	}()
+	// Start returns when exec has closed its files, and the kernel does so before it gives the child memory of its own.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid)); err == nil && exe == path {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("the child is %s (%v) and not %s", exe, err, path)
+		}
+	}
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
