@@ -95,6 +95,9 @@ func (l Loader) check(d *document, dir string) (*Series, error) {
 		if err := d.checkOwnArches(s, key, y.Arches); err != nil {
 			return nil, err
 		}
+		if err := d.checkConfigs(s, key+".variants", y.Variants); err != nil {
+			return nil, err
+		}
 		s.Symbols = append(s.Symbols, Symbol(y))
 	}
 	if err := d.checkSections(s); err != nil {

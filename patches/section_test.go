@@ -83,3 +83,16 @@ func TestSectionsRefused(t *testing.T) {
 		wantError(t, err, filepath.Dir(dir), "trial/series.toml:", tt.want)
 	}
 }
+
+func TestSymbolOn(t *testing.T) {
+	y := Symbol{Name: "x", From: 1, Arches: []string{"ppc64"}, Variants: []string{"release"}}
+	for _, tt := range []struct {
+		sym          Symbol
+		arch, config string
+		want         bool
+	}{{y, "ppc64", "release", true}, {y, "amd64", "release", false}, {y, "ppc64", "no-audit", false}, {Symbol{}, "amd64", "no-audit", true}} {
+		if got := tt.sym.On(tt.arch, tt.config); got != tt.want {
+			t.Errorf("%+v.On(%s, %s) = %v, want %v", tt.sym, tt.arch, tt.config, got, tt.want)
+		}
+	}
+}

@@ -99,15 +99,22 @@ type Section struct {
 }
 
 // On tells whether the section is to be looked for on an architecture, in a configuration.
-func (s Section) On(arch, config string) bool {
-	return (len(s.Arches) == 0 || slices.Contains(s.Arches, arch)) && (len(s.Variants) == 0 || slices.Contains(s.Variants, config))
-}
+func (s Section) On(arch, config string) bool { return on(s.Arches, s.Variants, arch, config) }
 
 // Symbol says that vmlinux has no symbol of this name before patch From, and has one from it on.
 type Symbol struct {
 	Name   string   `json:"name"`
 	From   int      `json:"from"`             // 1..len(Patches)
 	Arches []string `json:"arches,omitempty"` // none means all of the series
+
+	Variants []string `json:"variants,omitempty"` // configurations, "release" or variants; none means all
+}
+
+// On tells whether the symbol is to be looked for on an architecture, in a configuration.
+func (s Symbol) On(arch, config string) bool { return on(s.Arches, s.Variants, arch, config) }
+
+func on(arches, variants []string, arch, config string) bool {
+	return (len(arches) == 0 || slices.Contains(arches, arch)) && (len(variants) == 0 || slices.Contains(variants, config))
 }
 
 // Release is the name of the configuration that every series has: base, the architecture's fragment and the series' own.

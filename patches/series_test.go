@@ -111,7 +111,7 @@ func TestLoad(t *testing.T) {
 		Mail:    Mail{To: []string{"audit@vger.kernel.org", "Some One <one@example.org>"}},
 		Guest:   Guest{CPUs: 2, Memory: 512 << 20, Cmdline: []string{"audit=1"}},
 		Expect:  []Expect{{"TestStall", 2, "stock loses a wakeup"}},
-		Symbols: []Symbol{{"kauditd_wakeup", 2, []string{"ppc64"}}},
+		Symbols: []Symbol{{Name: "kauditd_wakeup", From: 2, Arches: []string{"ppc64"}}},
 		Changes: []Changes{
 			{1, []string{"first posting"}, map[int][]string{}},
 			{2, []string{"took the goto out"}, map[int][]string{2: {"no goto"}}},
@@ -207,6 +207,7 @@ var bad = map[string]struct {
 	"symbol of nothing":     {"series.toml", `"kauditd_wakeup"`, `"a b"`, `series.toml:25: "a b" is not the name of a symbol`},
 	"symbol too late":       {"series.toml", "from = 2", "from = 9", `series.toml:26: from = 9: the series has patches 1 to 2`},
 	"symbol elsewhere":      {"series.toml", `arches = ["ppc64"]`, `arches = ["riscv64"]`, `series.toml:27: arch "riscv64" is not one of the series' arches (amd64, ppc64)`},
+	"symbol of no variant":  {"series.toml", `arches = ["ppc64"]`, `variants = ["tiny"]`, `series.toml:27: `},
 	"changes to come":       {"series.toml", "[[changes]]\nrevision = 2", "[[changes]]\nrevision = 3", `series.toml:30: changes of revision 3: the series is at revision 2`},
 	"changes twice":         {"series.toml", "[[changes]]\nrevision = 1", "[[changes]]\nrevision = 2", `series.toml:35: changes of revision 2 are there twice`},
 	"changes of nothing":    {"series.toml", `series = ["first posting"]`, `series = []`, `series.toml:36: series is empty: say what revision 1 changed`},

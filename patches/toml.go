@@ -82,9 +82,10 @@ type sectionTOML struct {
 }
 
 type symbolTOML struct {
-	Name   string   `toml:"name" need:""`
-	From   int      `toml:"from" need:""`
-	Arches []string `toml:"arches"`
+	Name     string   `toml:"name" need:""`
+	From     int      `toml:"from" need:""`
+	Arches   []string `toml:"arches"`
+	Variants []string `toml:"variants"`
 }
 
 type variantTOML struct {

@@ -310,7 +310,7 @@ func (s *session) want(c *cell) linker.Want {
 		w.ByteOrder = elf.ELFDATA2MSB
 	}
 	for _, sym := range s.series.Symbols {
-		if len(sym.Arches) > 0 && !slices.Contains(sym.Arches, c.arch.Name) {
+		if !sym.On(c.arch.Name, c.rec.Config) {
 			continue
 		}
 		if c.patch >= sym.From {
