@@ -22,6 +22,7 @@ type runCmd struct {
 	Fresh   *bool         `negatable:"" help:"Boot a guest for all tests of a package; --no-fresh restores one from a snapshot for each test (default: what the series says, else --no-fresh)."`
 	Extra   bool          `help:"Also compile the files that patches touch with W=1, and sparse where it is installed, and tell what is new."`
 	Require bool          `env:"SERIES_REQUIRE" help:"A test that skips itself is a finding, but where a [[skip]] of series.toml says that it may."`
+	Package []string      `placeholder:"PKG,..." help:"Go packages to measure instead of the ones that the series names. All tests are run; no thread is written, as it would lack the rest."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags
 	junitFlag
@@ -46,6 +47,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer s.Close()
 	s.extra = c.Extra
+	if len(c.Package) > 0 {
+		s.series.Benchmarks = c.Package
+	}
 	prefixes := []int{0, len(s.series.Patches)}
 	if c.Each {
 		if prefixes, err = choosePatches(s.series, true, nil); err != nil {
@@ -64,7 +68,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		cells = append(cells, controls...)
 	}
 	tests.fresh = s.fresh(c.Fresh)
-	if err := s.beginRun(cells, fmt.Sprintf("%+v %+v", tests, opts)); err != nil {
+	if err := s.beginRun(cells, fmt.Sprintf("%+v %+v %q", tests, opts, s.series.Benchmarks)); err != nil {
 		return err
 	}
 	buildErr := s.build(ctx, cells)
@@ -97,7 +101,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if err := s.save(r, c.Record); err != nil {
 		return err
 	}
-	if buildErr == nil && r.Verdict == "pass" {
+	if buildErr == nil && r.Verdict == "pass" && len(c.Package) == 0 {
 		if err := s.writeThread(ctx, r, c.Output); err != nil {
 			return err
 		}
@@ -109,7 +113,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if !a.cli.JSON {
-		fmt.Fprintf(a.stdout, "\nthread   %s (%d messages)\n", r.Mail.Path, r.Mail.Messages)
+		if r.Mail != nil {
+			fmt.Fprintf(a.stdout, "\nthread   %s (%d messages)\n", r.Mail.Path, r.Mail.Messages)
+		}
 		for _, path := range r.Results {
 			fmt.Fprintf(a.stdout, "results  %s\n", path)
 		}
