@@ -15,7 +15,7 @@ import (
 
 // benchFlags say how benchmarks are run.
 type benchFlags struct {
-	Mode      string `enum:",wall,icount" default:"" help:"wall: the host's clock. icount: instructions, exact, one CPU (default: icount, or wall where the series wants several CPUs)."`
+	Mode      string `enum:",wall,icount" default:"" placeholder:"wall|icount" help:"wall: the host's clock. icount: instructions, exact, one CPU (default: icount, or wall where the series wants several CPUs)."`
 	Seeds     int    `default:"8" placeholder:"K" help:"Boots in icount mode, with seeds 1 to K (default: ${default})."`
 	Count     int    `default:"5" placeholder:"N" help:"Repetitions in wall mode (default: ${default})."`
 	Control   bool   `help:"Measure the base with everything moved to other addresses, too: what that shows, a patch may show that does nothing. And measure the first kernel twice, to see that it repeats."`
@@ -53,7 +53,10 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	s, cells, err := c.open(ctx, a, "bench")
+	if err := checkPattern(c.Only); err != nil {
+		return err
+	}
+	s, cells, err := c.open(ctx, a, "bench", output{"--record", c.Record})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/patches"
 )
 
@@ -20,13 +21,13 @@ type bisectCmd struct {
 	Test      string        `placeholder:"NAME" help:"A test of the series' packages, or a subtest: TestA/b. Which patch first makes it fail?"`
 	Warning   string        `placeholder:"TEXT" help:"A text in a compiler's warning. Which patch first brings one?"`
 	Benchmark string        `placeholder:"NAME" help:"A benchmark. Which patch first moves its figure off the base's?"`
-	Unit      string        `help:"Of the benchmark's figure: insns/op, sec/op (default: the only one it has, or the series' headline's)."`
+	Unit      string        `placeholder:"UNIT" help:"Of the benchmark's figure: insns/op, sec/op (default: the only one it has, or the series' headline's)."`
 	Threshold float64       `default:"2" placeholder:"PERCENT" help:"How far off the base a benchmark's median has to be (default: ${default})."`
 	Mended    bool          `help:"Ask the opposite: which patch first makes the test pass, or the warning go."`
-	Arch      string        `help:"Architecture (default: the first of the series')."`
+	Arch      string        `placeholder:"A" help:"Architecture (default: the first of the series')."`
 	Config    string        `default:"release" help:"Configuration: release, or a variant that the series names (default: ${default})."`
 	Repeat    int           `default:"1" placeholder:"N" help:"Guests that a test has to pass in; one failure is enough. For a test that fails sometimes."`
-	Package   []string      `placeholder:"PKG,..." help:"Go packages to look for the test in instead of the ones that the series names."`
+	Package   []string      `placeholder:"PKG" help:"Go packages to look for the test in instead of the ones that the series names."`
 	PerTest   time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags
 }
@@ -61,18 +62,19 @@ func (c *bisectCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.open(ctx, c.ID, "bisect")
+	var b *bisection
+	s, err := a.open(ctx, c.ID, "bisect", func(s *session) (err error) {
+		if len(c.Package) > 0 {
+			s.series.Tests, s.series.Benchmarks = c.Package, c.Package
+		}
+		b, err = c.bisection(s, opts)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	if len(c.Package) > 0 {
-		s.series.Tests, s.series.Benchmarks = c.Package, c.Package
-	}
-	b, err := c.bisection(s, opts)
-	if err != nil {
-		return err
-	}
+	b.builder = &kernel.Builder{Store: s.store}
 	b.stage = s.show.stage("bisect", len(b.cells))
 	look := &search{last: len(s.series.Patches), from: good, probe: b.probe}
 	if c.Mended {

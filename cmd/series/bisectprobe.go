@@ -47,7 +47,7 @@ func (c *bisectCmd) bisection(s *session, opts measureOptions) (*bisection, erro
 	if err != nil {
 		return nil, err
 	}
-	b := &bisection{s: s, cmd: c, bench: opts, builder: &kernel.Builder{Store: s.store}, cells: cells}
+	b := &bisection{s: s, cmd: c, bench: opts, cells: cells}
 	if err := s.mode(&b.bench); c.Benchmark != "" && err != nil {
 		return nil, err
 	}

@@ -24,11 +24,11 @@ import (
 // bootCmd gives a shell in a guest.
 type bootCmd struct {
 	ID     string `arg:"" optional:"" help:"Series whose kernel to boot; it is built if need be."`
-	Arch   string `default:"amd64" help:"Architecture (default: ${default})."`
+	Arch   string `default:"amd64" placeholder:"A" help:"Architecture (default: ${default})."`
 	Patch  *int   `placeholder:"N" help:"The kernel with patches 1 to N (default: the last)."`
 	Kernel string `type:"existingfile" placeholder:"VMLINUX" help:"Boot this kernel instead of a series'."`
-	CPUs   int    `name:"cpus" help:"Processors (default: the series', or 1)."`
-	Memory string `default:"512MiB" help:"Memory (default: ${default})."`
+	CPUs   int    `name:"cpus" placeholder:"N" help:"Processors (default: the series', or 1)."`
+	Memory string `default:"512MiB" placeholder:"SIZE" help:"Memory (default: ${default})."`
 	Logs   string `placeholder:"DIR" help:"Keep the kernel's console in this folder."`
 
 	With []string `sep:"none" placeholder:"PACKAGE[@GOARCH]" help:"Build this Go program, or those of a pattern such as ./cmd/..., for the guest and have it in the guest's PATH. May be repeated."`
@@ -95,19 +95,19 @@ func (c *bootCmd) buildPrograms(ctx context.Context, dir string) error {
 
 // build builds the series' kernel and fills in the machine.
 func (c *bootCmd) build(ctx context.Context, a *app, m *vmtest.Machine) error {
-	s, err := a.open(ctx, c.ID, "boot")
-	if err != nil {
-		return err
-	}
-	defer s.Close() // other runs may have the work folder while the shell is open
 	arch, err := kernel.FindArch(c.Arch)
 	if err != nil {
 		return usage("--arch: %v", err)
 	}
-	prefixes, err := choosePatches(s.series, false, c.Patch)
+	var prefixes []int
+	s, err := a.open(ctx, c.ID, "boot", func(s *session) (err error) {
+		prefixes, err = choosePatches(s.series, false, c.Patch)
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	defer s.Close() // other runs may have the work folder while the shell is open
 	cells := s.cells([]kernel.Arch{arch}, []*patches.Variant{nil}, prefixes)
 	if err := s.build(ctx, cells); err != nil {
 		return err

@@ -75,7 +75,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	var exited *int
 	parser, err := kong.New(&c,
 		kong.Name("series"),
-		kong.Description("Takes a Linux kernel patch series from a directory of patches to a measured mailing-list thread."),
+		kong.Description("Takes a Linux kernel patch series from a directory of patches to a measured mailing-list thread.\n\n"+
+			"The exit status is 0 when all is well, 1 for a finding about the series, 2 for bad usage or bad input, 3 when the rig failed and nothing was learned, 130 when it was interrupted."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = &code }),
 		kong.Vars{"version": version()},

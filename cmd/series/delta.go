@@ -25,30 +25,24 @@ import (
 // deltaCmd tells what each patch did to the build.
 type deltaCmd struct {
 	ID      string   `arg:"" help:"The series."`
-	Arch    []string `placeholder:"A,..." help:"Architectures (default: the series')."`
-	Config  []string `default:"release" placeholder:"NAME,..." help:"Configurations: release, variants that the series names, or all (default: ${default})."`
+	Arch    []string `placeholder:"A" help:"Architectures (default: the series')."`
+	Config  []string `default:"release" placeholder:"NAME" help:"Configurations: release, variants that the series names, or all (default: ${default})."`
 	Whole   bool     `help:"Compare the last patch with the base, instead of each patch with the one before."`
 	NoExtra bool     `help:"Only what a plain build says: no W=1 and no sparse for the files that the patches touch."`
 }
 
 func (c *deltaCmd) Run(ctx context.Context, a *app) error {
 	started := time.Now()
-	s, err := a.open(ctx, c.ID, "delta")
+	var cells []*cell
+	s, err := a.open(ctx, c.ID, "delta", func(s *session) (err error) {
+		cells, err = s.chooseEnds(c.Arch, c.Config, !c.Whole)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	s.extra = !c.NoExtra
-	prefixes := []int{0, len(s.series.Patches)}
-	if !c.Whole {
-		if prefixes, err = choosePatches(s.series, true, nil); err != nil {
-			return err
-		}
-	}
-	cells, err := s.choose(c.Arch, c.Config, prefixes)
-	if err != nil {
-		return err
-	}
 	buildErr := s.build(ctx, cells)
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr

@@ -24,7 +24,7 @@ import (
 
 // doctorCmd looks whether this host has what the verbs need.
 type doctorCmd struct {
-	Arch []string `placeholder:"A,..." help:"Architectures to look for (default: all that series knows)."`
+	Arch []string `placeholder:"A" help:"Architectures to look for (default: all that series knows)."`
 }
 
 func (c *doctorCmd) Help() string {

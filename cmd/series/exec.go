@@ -10,19 +10,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/vmtest"
 )
 
 // execCmd runs a test binary in a guest, for go test -exec.
 type execCmd struct {
 	Kernel   string        `required:"" type:"existingfile" placeholder:"VMLINUX" help:"Kernel to boot."`
-	Arch     string        `required:"" help:"Architecture of the kernel and of the binary (amd64, ppc64, ppc64le)."`
+	Arch     string        `required:"" placeholder:"A" help:"Architecture of the kernel and of the binary (amd64, ppc64, ppc64le)."`
 	Env      []string      `sep:"none" placeholder:"NAME[=VALUE]" help:"Variable to hand to the program; without a value, ours. May be repeated."`
 	Folder   []string      `sep:"none" type:"existingdir" placeholder:"DIR" help:"Folder to have in the guest at the same path, beside the working folder. May be repeated."`
 	NoFolder bool          `help:"Do not bring the working folder into the guest."`
-	CPUs     int           `name:"cpus" default:"1" help:"Processors of the guest."`
+	CPUs     int           `name:"cpus" default:"1" placeholder:"N" help:"Processors of the guest (default: ${default})."`
 	Multi    bool          `name:"multi-thread" help:"Run the processors of an amd64 guest side by side, and not in turn: not safe with QEMU 7.2."`
-	Memory   string        `default:"512MiB" help:"Memory of the guest."`
+	Memory   string        `default:"512MiB" placeholder:"SIZE" help:"Memory of the guest (default: ${default})."`
 	Cmdline  []string      `sep:"none" placeholder:"ARG" help:"Word for the kernel's command line. May be repeated."`
 	Limit    time.Duration `help:"Whole life of the guest; default: a minute more than -test.timeout, or 11m."`
 	Logs     string        `placeholder:"DIR" help:"Keep the guest's logs in this folder."`
@@ -38,6 +39,9 @@ coverage files and profiles named in the arguments are brought back. The exit st
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
+	if _, err := kernel.FindArch(c.Arch); err != nil {
+		return usage("--arch: %v", err)
+	}
 	memory, err := parseSize(c.Memory)
 	if err != nil {
 		return usage("--memory: %v", err)

@@ -15,7 +15,7 @@ import (
 type exportCmd struct {
 	ID     string `arg:"" help:"The series."`
 	Output string `short:"o" required:"" placeholder:"DIR" help:"Folder that is made: DIR/git is a bare repository with the branch series/ID, DIR/patches a quilt series."`
-	Only   string `enum:"git,quilt,both" default:"both" help:"What to write: git, quilt or both (default: ${default}). For quilt alone the base is not needed."`
+	Only   string `enum:"git,quilt,both" default:"both" placeholder:"git|quilt|both" help:"What to write: git, quilt or both (default: ${default}). For quilt alone the base is not needed."`
 }
 
 // exportOutput is what export --json prints.

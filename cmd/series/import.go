@@ -19,7 +19,7 @@ type importCmd struct {
 	MessageID string   `placeholder:"ID" help:"Keep to the thread that has this message."`
 	Repo      string   `placeholder:"DIR" help:"Repository of the commits, and where the base-commit of a thread is looked for (default: the current folder's)."`
 	Into      string   `placeholder:"ID" help:"Make no series: add the trailers that were answered to the patches of this one, as far as their diffs are those of the thread."`
-	Arch      []string `default:"amd64" placeholder:"A,..." help:"What the series is built for (default: ${default})."`
+	Arch      []string `default:"amd64" placeholder:"A" help:"What the series is built for (default: ${default})."`
 	DryRun    bool     `short:"n" help:"Read and check, and write nothing."`
 }
 

@@ -16,6 +16,14 @@ type junitFlag struct {
 	JUnit string `name:"junit" placeholder:"FILE" help:"Also write the outcome as a JUnit report there."`
 }
 
+// output is where the report goes.
+func (f junitFlag) output() output {
+	if f.JUnit == "" {
+		return output{}
+	}
+	return output{"--junit", filepath.Dir(f.JUnit)}
+}
+
 // write writes the report, where one is asked for.
 func (f junitFlag) write(r *results.Run) error {
 	if f.JUnit == "" {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"text/tabwriter"
 
 	"github.com/seriesrig/series/patches"
@@ -14,6 +15,9 @@ type listCmd struct{}
 
 func (c *listCmd) Run(a *app) error {
 	all, err := a.loader().List(a.cli.Patches)
+	if _, missing := os.Stat(a.cli.Patches); missing != nil {
+		return usage("--patches: %v", missing)
+	}
 	if a.cli.JSON {
 		if all == nil {
 			all = []*patches.Series{}

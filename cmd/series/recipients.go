@@ -26,7 +26,7 @@ type recipientFlags struct {
 	Maintainers bool     `negatable:"" default:"true" help:"Send each patch to those whom the base's MAINTAINERS names for it (To: maintainers, Cc: reviewers and lists); --no-maintainers leaves it at series.toml's."`
 	Git         string   `type:"existingdir" placeholder:"REPO" help:"Repository in which the authors of commits that the patches fix are looked up, who get those patches (default: that of a git base)."`
 	Stable      bool     `help:"Send a patch with a Cc: stable@vger.kernel.org trailer there, too."`
-	Answers     []string `placeholder:"MBOX,..." help:"The thread of an earlier version with the answers to it, as an archive gives it (an mbox, packed by gzip or not, or a maildir): whoever answered gets this version."`
+	Answers     []string `placeholder:"MBOX" help:"The thread of an earlier version with the answers to it, as an archive gives it (an mbox, packed by gzip or not, or a maildir): whoever answered gets this version."`
 }
 
 // plan finds the recipients, and the base in which they were found; nil where MAINTAINERS is not asked. The base is fetched

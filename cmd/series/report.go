@@ -14,7 +14,7 @@ import (
 
 // reportCmd writes a page of a recorded run.
 type reportCmd struct {
-	ID     string `arg:"" help:"The series, whose newest record is taken; or a record: the .json of a run."`
+	ID     string `arg:"" name:"id|record" help:"The series, whose newest record is taken; or a record: the .json of a run."`
 	Output string `short:"o" placeholder:"DIR" help:"Folder for the page, the plots and the tables; it is made (default: beside the record in the work folder)."`
 }
 

@@ -14,15 +14,15 @@ import (
 // runCmd walks the whole way.
 type runCmd struct {
 	ID      string        `arg:"" help:"The series."`
-	Arch    []string      `placeholder:"A,..." help:"Architectures (default: the series')."`
-	Config  []string      `default:"release" placeholder:"NAME,..." help:"Configurations: release, variants that the series names, or all (default: ${default})."`
+	Arch    []string      `placeholder:"A" help:"Architectures (default: the series')."`
+	Config  []string      `default:"release" placeholder:"NAME" help:"Configurations: release, variants that the series names, or all (default: ${default})."`
 	Each    bool          `negatable:"" default:"true" help:"Every prefix of the series, as a posting claims it; --no-each takes the base and the last patch."`
 	Quick   bool          `help:"A single repetition of each benchmark: to see that it works, not to be quoted."`
 	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
 	Fresh   *bool         `negatable:"" help:"Boot a guest for all tests of a package; --no-fresh restores one from a snapshot for each test (default: what the series says, else --no-fresh)."`
 	Extra   bool          `help:"Also compile the files that patches touch with W=1, and sparse where it is installed, and tell what is new."`
 	Require bool          `env:"SERIES_REQUIRE" help:"A test that skips itself is a finding, but where a [[skip]] of series.toml says that it may."`
-	Package []string      `placeholder:"PKG,..." help:"Go packages to measure instead of the ones that the series names. All tests are run; no thread is written, as it would lack the rest."`
+	Package []string      `placeholder:"PKG" help:"Go packages to measure instead of the ones that the series names. All tests are run; no thread is written, as it would lack the rest."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 	benchFlags
 	junitFlag
@@ -41,7 +41,13 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.open(ctx, c.ID, "run")
+	var cells []*cell
+	s, err := a.open(ctx, c.ID, "run", func(s *session) (err error) {
+		if cells, err = s.chooseEnds(c.Arch, c.Config, c.Each); err != nil {
+			return err
+		}
+		return haveRoom(c.junitFlag.output(), output{"--record", c.Record})
+	})
 	if err != nil {
 		return err
 	}
@@ -49,16 +55,6 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	s.extra = c.Extra
 	if len(c.Package) > 0 {
 		s.series.Benchmarks = c.Package
-	}
-	prefixes := []int{0, len(s.series.Patches)}
-	if c.Each {
-		if prefixes, err = choosePatches(s.series, true, nil); err != nil {
-			return err
-		}
-	}
-	cells, err := s.choose(c.Arch, c.Config, prefixes)
-	if err != nil {
-		return err
 	}
 	if bench.Control {
 		controls, err := s.controls(cells)

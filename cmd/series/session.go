@@ -94,6 +94,18 @@ func (s *session) choose(arch, config []string, prefixes []int) ([]*cell, error)
 	return cells, nil
 }
 
+// chooseEnds makes the cells of the base and of the last patch, and of all prefixes between them where each is asked for.
+func (s *session) chooseEnds(arch, config []string, each bool) ([]*cell, error) {
+	prefixes := []int{0, len(s.series.Patches)}
+	if each {
+		var err error
+		if prefixes, err = choosePatches(s.series, true, nil); err != nil {
+			return nil, err
+		}
+	}
+	return s.choose(arch, config, prefixes)
+}
+
 // choosePatches returns the prefixes of the series to work on, each by the number of its last patch.
 func choosePatches(s *patches.Series, each bool, patch *int) ([]int, error) {
 	n := len(s.Patches)
@@ -186,8 +198,9 @@ func (a *app) source(ctx context.Context, spec, verb string) (*kernel.Source, er
 	return src, nil
 }
 
-// open loads a series, takes the work folder, finds the base and applies the patches in memory.
-func (a *app) open(ctx context.Context, id, verb string) (s *session, err error) {
+// open loads a series, takes the work folder, finds the base and applies the patches in memory. What ask says is wrong with the
+// flags, for this series, is said before anything is waited for; the session has no more than the series then.
+func (a *app) open(ctx context.Context, id, verb string, ask func(*session) error) (s *session, err error) {
 	series, err := a.load(id)
 	if err != nil {
 		return nil, err
@@ -202,6 +215,9 @@ func (a *app) open(ctx context.Context, id, verb string) (s *session, err error)
 		return nil, err
 	}
 	opened := &session{app: a, series: series}
+	if err := ask(opened); err != nil {
+		return nil, err
+	}
 	s = opened
 	defer func() {
 		if err != nil { // s is nil by then

@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
+	"regexp"
 	"time"
 )
 
 // guestFlags are the flags of the verbs that boot guests.
 type guestFlags struct {
-	Package []string      `placeholder:"PKG,..." help:"Go packages to run instead of the ones that the series names."`
+	Package []string      `placeholder:"PKG" help:"Go packages to run instead of the ones that the series names."`
 	Again   bool          `help:"Boot even where the outcome is known from an earlier run."`
 	PerTest time.Duration `default:"60s" help:"Limit for each top-level test, in the guest's time (default: ${default})."`
 }
@@ -24,9 +25,20 @@ type testCmd struct {
 	Only    string `name:"run" placeholder:"REGEXP" help:"Only tests whose name matches."`
 }
 
+// checkPattern refuses a --run that no test's name can be held against.
+func checkPattern(pattern string) error {
+	if _, err := regexp.Compile(pattern); err != nil {
+		return usage("--run: %v", err)
+	}
+	return nil
+}
+
 func (c *testCmd) Run(ctx context.Context, a *app) error {
 	started := time.Now()
-	s, cells, err := c.open(ctx, a, "test")
+	if err := checkPattern(c.Only); err != nil {
+		return err
+	}
+	s, cells, err := c.open(ctx, a, "test", c.output())
 	if err != nil {
 		return err
 	}
