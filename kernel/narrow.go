@@ -82,7 +82,7 @@ func (w *workplace) narrow(ctx context.Context, j Job, cfg *Config) (n *narrowin
 	if err != nil || why != "" {
 		return nil, why, err
 	}
-	x, err := readObjects(w.obj.dir)
+	x, err := readObjects(w.obj.dir, names)
 	if err != nil {
 		return nil, "", err
 	}
@@ -254,15 +254,21 @@ var (
 	vmlinuxForm = regexp.MustCompile(`^savedcmd_vmlinux\.a := rm -f vmlinux\.a; \S+ cDPrST vmlinux\.a ([^;|&]*);`)
 )
 
-// readObjects reads the records of an output folder.
-func readObjects(dir string) (*objects, error) {
+// readObjects reads the records of an output folder: those of archives, and those that may name one of some files.
+func readObjects(dir string, names []string) (*objects, error) {
 	x := &objects{dir: dir, parts: map[string]string{}, twice: map[string]bool{}}
-	records, err := readRecords(dir)
+	var bases [][]byte
+	for _, name := range names {
+		bases = append(bases, []byte("/"+path.Base(name)))
+	}
+	var err error
+	x.records, err = readRecords(dir, func(r record) bool {
+		return path.Ext(r.target) == ".a" || slices.ContainsFunc(bases, func(b []byte) bool { return bytes.Contains(r.data, b) })
+	})
 	if err != nil {
 		return nil, err
 	}
-	x.records = records
-	for _, r := range records {
+	for _, r := range x.records {
 		line, _, _ := bytes.Cut(r.data, []byte{'\n'})
 		switch path.Base(r.target) {
 		case "built-in.a":

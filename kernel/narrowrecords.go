@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
 	"maps"
@@ -20,8 +21,9 @@ import (
 )
 
 // readRecords reads all that kbuild and the build system of tools keep in an output folder of how they made what and from
-// what: .NAME.cmd beside NAME, and lists of dependencies (*.d) that no such file has taken in.
-func readRecords(dir string) ([]record, error) {
+// what: .NAME.cmd beside NAME, and lists of dependencies (*.d) that no such file has taken in. Only those that keep wants stay;
+// all of them are some 60 MB.
+func readRecords(dir string, keep func(record) bool) ([]record, error) {
 	var records []record
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -44,16 +46,33 @@ func readRecords(dir string) ([]record, error) {
 	var g errgroup.Group
 	workers := runtime.GOMAXPROCS(0)
 	for chunk := range slices.Chunk(records, max(1, (len(records)+workers-1)/workers)) {
-		g.Go(func() (err error) {
+		g.Go(func() error {
+			var buf bytes.Buffer
 			for i := range chunk {
-				if chunk[i].data, err = os.ReadFile(filepath.Join(dir, chunk[i].path)); err != nil {
+				r := chunk[i]
+				buf.Reset()
+				if err := readInto(&buf, filepath.Join(dir, r.path)); err != nil {
 					return err
+				}
+				if r.data = buf.Bytes(); keep(r) {
+					chunk[i].data = slices.Clone(r.data)
 				}
 			}
 			return nil
 		})
 	}
-	return records, g.Wait()
+	err = g.Wait()
+	return slices.DeleteFunc(records, func(r record) bool { return r.data == nil }), err
+}
+
+func readInto(buf *bytes.Buffer, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = buf.ReadFrom(f)
+	return err
 }
 
 // namedForm is a source file's name in a makefile.

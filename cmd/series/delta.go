@@ -193,11 +193,11 @@ func (s *session) linked(ctx context.Context, c *cell, files []string) ([]string
 func (s *session) deltaOf(ctx context.Context, before, after *cell) (*results.Delta, error) {
 	d := &results.Delta{}
 	err := s.recall(ctx, "delta", cache.KeyOf("delta 1", before.build.ID, after.build.ID), d, func() error {
-		a, err := delta.Read(before.build.Image)
+		a, err := s.image(before)
 		if err != nil {
 			return err
 		}
-		b, err := delta.Read(after.build.Image)
+		b, err := s.image(after)
 		if err != nil {
 			return err
 		}
@@ -205,6 +205,33 @@ func (s *session) deltaOf(ctx context.Context, before, after *cell) (*results.De
 		return nil
 	})
 	return d, err
+}
+
+// image reads a cell's kernel. The last one of each architecture is remembered: the next patch's is compared with it.
+func (s *session) image(c *cell) (*delta.Image, error) {
+	s.reading.Lock()
+	last := s.images[c.arch.Name]
+	s.reading.Unlock()
+	if last.id == c.build.ID {
+		return last.image, nil
+	}
+	im, err := delta.Read(c.build.Image)
+	if err != nil {
+		return nil, err
+	}
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.images == nil {
+		s.images = map[string]readImage{}
+	}
+	s.images[c.arch.Name] = readImage{c.build.ID, im}
+	return im, nil
+}
+
+// A readImage is a kernel that has been read, by its build's id.
+type readImage struct {
+	id    string
+	image *delta.Image
 }
 
 // recall fills v from what is known under a key, or else by work, and keeps that.

@@ -145,6 +145,8 @@ type session struct {
 	noting      sync.Mutex // what cells have behind them
 	identifying sync.Mutex
 	guestIDs    map[string]guestID // by architecture
+	reading     sync.Mutex
+	images      map[string]readImage // by architecture, the last that was compared
 	building    sync.Mutex
 	binaries    map[string]testBinary // by architecture and package
 }
