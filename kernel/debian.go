@@ -5,8 +5,6 @@ package kernel
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -254,7 +252,7 @@ func (a *apt) update(ctx context.Context) error {
 func (a *apt) download(ctx context.Context, d *deb) (string, error) {
 	dir := a.s.src(".download")
 	file := filepath.Join(dir, d.File)
-	if sum, err := sumFile(file); err == nil && sum == d.Sum { // a killed process had come as far as this
+	if sum, err := cache.HashFile(file); err == nil && sum == d.Sum { // a killed process had come as far as this
 		return file, nil
 	}
 	a.s.event(Event{Stage: "download", Object: a.b.String(), Detail: d.File})
@@ -275,7 +273,7 @@ func (a *apt) download(ctx context.Context, d *deb) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("base %s: %w", a.b, err)
 	}
-	sum, err := sumFile(file)
+	sum, err := cache.HashFile(file)
 	if err != nil {
 		return "", fmt.Errorf("base %s: %w", a.b, err)
 	}
@@ -290,19 +288,6 @@ func (a *apt) get(ctx context.Context, dir, version string) error {
 	c := a.cmd("download", a.b.Name+"="+version)
 	c.Dir = dir
 	return c.Run(ctx)
-}
-
-func sumFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // undeb unpacks the archive in a linux-source package, in one pass: dpkg-deb, the outer archive, xz, the inner archive.

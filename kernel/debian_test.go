@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seriesrig/series/internal/cache"
 	"github.com/seriesrig/series/internal/run"
 )
 
@@ -70,7 +71,7 @@ func (w aptWorld) publish(version string, files map[string]string) string {
 	t.Close()
 	name := "linux-source-6.12_" + version + "_all.deb"
 	w.write("mirror-"+name, b.String())
-	sum, err := sumFile(filepath.Join(w.dir, "mirror-"+name))
+	sum, err := cache.HashFile(filepath.Join(w.dir, "mirror-"+name))
 	if err != nil {
 		w.t.Fatal(err)
 	}

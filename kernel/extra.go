@@ -57,7 +57,7 @@ func (b *Builder) Extra(ctx context.Context, j Job, files []string) (*Extra, err
 	sparse := ""
 	if at, err := run.Look("sparse"); err == nil {
 		x.Asked = "W=1 C=1"
-		if sparse, err = sumFile(at); err != nil {
+		if sparse, err = cache.HashFile(at); err != nil {
 			return nil, err
 		}
 	}

@@ -166,7 +166,7 @@ func (t *Tool) inspect(ctx context.Context) error {
 		return err
 	}
 	t.Stamp = stampOf(fi)
-	if t.Sum, err = sumFile(t.Path); err != nil {
+	if t.Sum, err = cache.HashFile(t.Path); err != nil {
 		return err
 	}
 	if strings.Contains(t.Name, ":") { // cc1 and the like come with the driver, and have no --version

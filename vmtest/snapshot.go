@@ -4,8 +4,6 @@ package vmtest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -133,7 +131,7 @@ func (m Machine) snapshotKey(ctx context.Context) (string, error) {
 	}
 	parts := []string{"snapshot 3", m.QEMU, version}
 	for _, file := range []string{m.Kernel, m.Initrd} {
-		sum, err := hashFile(file)
+		sum, err := cache.HashFile(file)
 		if err != nil {
 			return "", err
 		}
@@ -145,19 +143,6 @@ func (m Machine) snapshotKey(ctx context.Context) (string, error) {
 		}
 	}
 	return cache.KeyOf(parts...), nil
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // save boots the machine and leaves its state in dir.

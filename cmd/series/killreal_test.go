@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seriesrig/series/internal/cache"
 	"github.com/seriesrig/series/internal/need"
 	"github.com/seriesrig/series/linker"
 )
@@ -114,8 +115,8 @@ func TestKillReal(t *testing.T) {
 		if b, err := linker.BuildID(other); err != nil || a != b {
 			t.Errorf("%s: build-ids %s and %s, %v", image, a, b, err)
 		}
-		x, _ := hashFile(filepath.Join(clean.work(), image))
-		if y, err := hashFile(other); err != nil || x != y {
+		x, _ := cache.HashFile(filepath.Join(clean.work(), image))
+		if y, err := cache.HashFile(other); err != nil || x != y {
 			t.Errorf("%s differs", image)
 		}
 	}

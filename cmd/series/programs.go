@@ -124,7 +124,7 @@ func (s *session) addPrograms(ctx context.Context, arch kernel.Arch, b *testBina
 		return err
 	}
 	for _, f := range files {
-		hash, err := hashFile(f.From)
+		hash, err := cache.HashFile(f.From)
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (f firstKernel) instead(s *session, c *cell) string {
 func hashKernel(dir string) (string, error) {
 	h := sha256.New()
 	add := func(name string) error {
-		sum, err := hashFile(filepath.Join(dir, name))
+		sum, err := cache.HashFile(filepath.Join(dir, name))
 		if err == nil {
 			h.Write([]byte(sum + " " + name + "\n"))
 		}

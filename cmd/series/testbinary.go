@@ -4,17 +4,15 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/seriesrig/series/internal/cache"
 	"github.com/seriesrig/series/internal/run"
 	"github.com/seriesrig/series/kernel"
 	"github.com/seriesrig/series/vmtest"
@@ -82,22 +80,9 @@ func (s *session) buildTestBinary(ctx context.Context, arch kernel.Arch, pkg str
 		}
 		return testBinary{}, err
 	}
-	hash, err := hashFile(path)
+	hash, err := cache.HashFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return testBinary{}, usage("test package %s (in %s) has no test files with the build tag guest", pkg, root)
 	}
 	return testBinary{pkg: pkg, path: path, hash: hash}, err
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

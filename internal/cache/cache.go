@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,8 +22,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seriesrig/series/internal/flock"
 	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/internal/flock"
 )
 
 // A Cache is a folder of entries, each named by its kind and its key.
@@ -68,6 +70,20 @@ func KeyOf(parts ...string) string {
 		h.Write([]byte(p))
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// HashFile hashes a file's content to a key.
+func HashFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("hash %s: %w", name, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Get returns the folder of an entry, and whether it is there.
