@@ -8,11 +8,13 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed" // page.html
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,18 +54,43 @@ func Write(dir string, o Options) ([]string, error) {
 	}
 	// What the template escapes is markup; control characters are no page's business wherever they come from.
 	files["index.html"] = []byte(printable(b.String()))
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := writeFiles(dir, files); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	var names []string
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
-			return nil, fmt.Errorf("report: %w", err)
-		}
-		names = append(names, name)
+	return slices.Sorted(maps.Keys(files)), nil
+}
+
+// writeFiles writes all of the files under other names before the first gets its own, and the page gets it last: where a disk is
+// full there is no page, or the whole of the one from before.
+func writeFiles(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
 	}
-	slices.Sort(names)
-	return names, nil
+	tmp, err := os.MkdirTemp(dir, ".report-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(tmp, name), files[name], 0o666); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(last(a), last(b)) })
+	for _, name := range names {
+		if err := os.Rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func last(name string) int {
+	if name == "index.html" {
+		return 1
+	}
+	return 0
 }
 
 // pageData is what the page shows.

@@ -328,6 +328,16 @@ func TestWriteFails(t *testing.T) {
 	if _, err := report.Write(filepath.Join(file, "below"), report.Options{Run: load(t, "../testdata/watchers.json")}); err == nil {
 		t.Error("a report was written below a file")
 	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "tables.json"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := report.Write(dir, report.Options{Run: load(t, "../testdata/watchers.json")}); err == nil {
+		t.Error("a report was written over a folder")
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "[.i]*")); len(left) > 0 {
+		t.Errorf("a report that could not be written has left %q", left)
+	}
 	r := load(t, "../testdata/watchers.json")
 	r.CellAt("amd64", 2, "release").QEMU.Version = "9"
 	if _, err := report.Write(t.TempDir(), report.Options{Run: r}); !errors.As(err, new(*results.MismatchError)) {
