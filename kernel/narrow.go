@@ -146,8 +146,8 @@ func (w *workplace) plainChanges(ctx context.Context) (names []string, why strin
 		if link, ok := links[name]; ok {
 			return nil, link + " leads to " + name, nil
 		}
-		if named[path.Base(name)] {
-			return nil, "a makefile or script names " + path.Base(name), nil
+		if as := named.has(name); as != "" {
+			return nil, "a makefile or script names " + as, nil
 		}
 		names = append(names, name)
 	}

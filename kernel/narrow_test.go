@@ -316,6 +316,27 @@ func TestBuildNarrowElse(t *testing.T) {
 	check("a wrong environment", "kernel/fork.o was made by another command than before")
 }
 
+// What makefiles name, by patterns as well.
+func TestNamed(t *testing.T) {
+	n := &named{map[string]bool{}, map[string]bool{}}
+	n.add("lib/Makefile", []byte("$(obj)/a.h: $(src)/b.c c.o d.cpp $(wildcard $(srctree)/include/xen/xen*.h)\n\tcat x-?.S e.h.in"))
+	n.add("drivers/x/Kbuild", []byte("src := $(wildcard $(src)/*.c)"))
+	n.add("kernel/gen.sh", []byte("find . -name '*.h'"))
+	n.add("Makefile", []byte("find . -name '*.h'"))
+	for name, want := range map[string]string{"lib/a.h": "a.h", "x/b.c": "b.c", "lib/c.c": "", "lib/d.c": "", "include/xen/xen-mca.h": "xen*.h", "lib/x-1.S": "x-?.S", "lib/x-12.S": "",
+		"include/e.h": "e.h", "drivers/x/y/z.h": "all files in drivers/x", "drivers/xy.c": "", "kernel/fork.c": ""} {
+		if got := n.has(name); got != want {
+			t.Errorf("has(%q) = %q, want %q", name, got, want)
+		}
+	}
+	for name, want := range map[string]bool{"Makefile": true, "fs/Kbuild": true, "lib/vdso/Makefile.include": true, "scripts/link.sh": true, "Documentation/Makefile": false,
+		"tools/perf/Makefile": false, "tools/objtool/Makefile": true, "kernel/fork.c": false} {
+		if got := isMakefile(name); got != want {
+			t.Errorf("isMakefile(%q) = %v, want %v", name, got, want)
+		}
+	}
+}
+
 // A source whose makefile is not the known one, and a path that make would misunderstand.
 func TestBuildNarrowUnknown(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{

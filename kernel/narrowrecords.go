@@ -5,8 +5,9 @@ package kernel
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -75,14 +76,14 @@ func readInto(buf *bytes.Buffer, name string) error {
 	return err
 }
 
-// namedForm is a source file's name in a makefile.
-var namedForm = regexp.MustCompile(`[A-Za-z0-9_+,@-][A-Za-z0-9_.+,@-]*\.[chS]\b`)
+// namedForm is a source file's name in a makefile, or a pattern of such names.
+var namedForm = regexp.MustCompile(`[A-Za-z0-9_+,@*?-][A-Za-z0-9_.+,@*?-]*\.[chS]\b`)
 
 // isMakefile tells whether a file is a part of how a kernel is made. The programs in tools that no kernel needs are left out:
 // they have whole lists of headers.
 func isMakefile(name string) bool {
 	base := path.Base(name)
-	if !strings.HasPrefix(base, "Makefile") && !strings.HasPrefix(base, "Kbuild") && path.Ext(base) != ".mk" && path.Ext(base) != ".sh" {
+	if !isKbuild(name) && path.Ext(base) != ".mk" && path.Ext(base) != ".sh" {
 		return false
 	}
 	if strings.HasPrefix(name, "Documentation/") {
@@ -92,16 +93,27 @@ func isMakefile(name string) bool {
 	return !ok || slices.ContainsFunc([]string{"objtool/", "build/", "lib/", "scripts/", "bpf/resolve_btfids/"}, func(p string) bool { return strings.HasPrefix(rest, p) })
 }
 
-// namedInMakefiles lists the C and assembler files that makefiles and their scripts name, without their folders: a rule may
-// make something of these that no compiler's list of dependencies tells of.
-func (w *workplace) namedInMakefiles(ctx context.Context) (map[string]bool, error) {
-	const list = "names"
+func isKbuild(name string) bool {
+	base := path.Base(name)
+	return strings.HasPrefix(base, "Makefile") || strings.HasPrefix(base, "Kbuild")
+}
+
+// named are the C and assembler files that makefiles and their scripts name, without their folders: a rule may make something
+// of these that no compiler's list of dependencies tells of.
+type named struct {
+	Names   map[string]bool // those with * or ? are patterns
+	Folders map[string]bool // whose makefile has a pattern that is any name
+}
+
+// namedInMakefiles reads the makefiles of a tree.
+func (w *workplace) namedInMakefiles(ctx context.Context) (*named, error) {
+	const list = "names.json"
 	m, err := w.src.manifest()
 	if err != nil {
 		return nil, err
 	}
-	dir, _, err := w.store.Cache.Fill(ctx, "makefiles", cache.KeyOf("names 1", w.src.Hash), func(_ context.Context, dir string) error {
-		names := map[string]bool{}
+	dir, _, err := w.store.Cache.Fill(ctx, "makefiles", cache.KeyOf("names 2", w.src.Hash), func(_ context.Context, dir string) error {
+		n := &named{map[string]bool{}, map[string]bool{}}
 		for _, e := range m.entries {
 			if e.mode == modeLink || !isMakefile(e.path) {
 				continue
@@ -110,9 +122,9 @@ func (w *workplace) namedInMakefiles(ctx context.Context) (map[string]bool, erro
 			if err != nil {
 				return err
 			}
-			addNamed(names, data)
+			n.add(e.path, data)
 		}
-		return os.WriteFile(filepath.Join(dir, list), []byte(strings.Join(slices.Sorted(maps.Keys(names)), "\n")), 0o444)
+		return writeJSON(filepath.Join(dir, list), n)
 	})
 	if err != nil {
 		return nil, err
@@ -121,9 +133,9 @@ func (w *workplace) namedInMakefiles(ctx context.Context) (map[string]bool, erro
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
-	for line := range strings.Lines(string(data)) {
-		names[strings.TrimSpace(line)] = true
+	var n named
+	if err := json.Unmarshal(data, &n); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, list), err)
 	}
 	for name, f := range w.state.Files {
 		if f.Mode == 0 || f.Mode == modeLink || !isMakefile(name) {
@@ -133,13 +145,40 @@ func (w *workplace) namedInMakefiles(ctx context.Context) (map[string]bool, erro
 		if err != nil {
 			return nil, err
 		}
-		addNamed(names, data)
+		n.add(name, data)
 	}
-	return names, nil
+	return &n, nil
 }
 
-func addNamed(names map[string]bool, makefile []byte) {
-	for _, name := range namedForm.FindAll(makefile, -1) {
-		names[string(name)] = true
+// add takes the names in one makefile. What the top one and those in scripts look for is not what a kernel is made of.
+func (n *named) add(makefile string, data []byte) {
+	for _, name := range namedForm.FindAll(data, -1) {
+		if strings.Trim(string(name[:len(name)-2]), "*?") != "" {
+			n.Names[string(name)] = true
+		} else if dir := path.Dir(makefile); isKbuild(makefile) && dir != "." && dir != "scripts" {
+			n.Folders[dir] = true
+		}
 	}
+}
+
+// has says by which name a makefile may mean a file, "" where by none.
+func (n *named) has(file string) string {
+	base := path.Base(file)
+	if n.Names[base] {
+		return base
+	}
+	for name := range n.Names {
+		if !strings.ContainsAny(name, "*?") {
+			continue
+		}
+		if ok, err := path.Match(name, base); ok || err != nil {
+			return name
+		}
+	}
+	for dir := path.Dir(file); dir != "."; dir = path.Dir(dir) {
+		if n.Folders[dir] {
+			return "all files in " + dir
+		}
+	}
+	return ""
 }
