@@ -99,6 +99,32 @@ func TestHeadline(t *testing.T) {
 	}
 }
 
+// A control of some kernels has rows for these; a variant that lacks a kernel says so.
+func TestVerdictsOfControls(t *testing.T) {
+	rows := func(config string) (n int) {
+		r := trial()
+		r.Cells = append(r.Cells, trialCell("amd64", 0))
+		last := &r.Cells[len(r.Cells)-1]
+		last.Config, last.Tests = config, nil
+		table, err := results.TableFor("verdicts", r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range table.Rows {
+			if slices.Contains(row, config) {
+				n++
+			}
+		}
+		return n
+	}
+	if got := rows(results.ControlConfig); got != 1 {
+		t.Errorf("a control of the base has %d rows, want 1", got)
+	}
+	if got := rows("debug"); got < 2 {
+		t.Errorf("a variant of which only the base was built has %d rows, want one for each patch", got)
+	}
+}
+
 // With several benchmarks the chosen table has a row for each, stock beside patched.
 func TestTableEnds(t *testing.T) {
 	r := trial()
