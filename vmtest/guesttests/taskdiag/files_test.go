@@ -340,12 +340,18 @@ func TestChurn(t *testing.T) {
 	})
 	d := open(t)
 	const passing = 40 // tasks that come and go, of those that are seen
+	const rounds = 12  // where there is time for as many
+	sizes := []int{300, 4096, bufSize}
 	seen := map[int]bool{}
-	for begin, i := time.Now(), 0; i < 12 || len(seen) < len(threads)+passing; i++ {
-		if time.Since(begin) > patience {
+	for begin, i := time.Now(), 0; ; i++ {
+		late, enough := time.Since(begin) > patience, len(seen) >= len(threads)+passing
+		if enough && (i >= rounds || late && i >= len(sizes)) {
+			break
+		}
+		if late && !enough {
 			t.Fatalf("%d tasks were seen, %d of them stay: next to nothing comes and goes", len(seen), len(threads))
 		}
-		size := []int{300, 4096, bufSize}[i%3]
+		size := sizes[i%len(sizes)]
 		for _, c := range []struct {
 			strategy, show uint64
 			must           []int
