@@ -344,3 +344,19 @@ func TestWriteFails(t *testing.T) {
 		t.Errorf("a record of two QEMU versions: %v, want a mismatch", err)
 	}
 }
+
+// The release configurations stand side by side, before all others.
+func TestMatrixOrder(t *testing.T) {
+	r := load(t, "../testdata/watchers.json")
+	r.CellAt("ppc64", 1, "release").Config = "debug"
+	_, page := write(t, report.Options{Run: r})
+	head := page[strings.Index(page, `<table class="matrix">`):]
+	head = head[:strings.Index(head, "</thead>")]
+	var at []int
+	for _, h := range []string{">amd64<", ">ppc64<", ">ppc64 debug<", ">amd64 control<", ">ppc64 control<"} {
+		at = append(at, strings.Index(head, h))
+	}
+	if !slices.IsSorted(at) || at[0] < 0 {
+		t.Errorf("the heads of the matrix are in another order: %s", head)
+	}
+}

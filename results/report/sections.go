@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -47,17 +48,18 @@ func matrixOf(r *results.Run) matrix {
 			columns = append(columns, c)
 		}
 	}
-	slices.SortStableFunc(columns, func(a, b column) int {
-		if n := strings.Compare(a.arch, b.arch); n != 0 || a.config == b.config {
-			return n
-		}
+	// The release configurations first, so that a phone shows them side by side, and controls last: they are of one patch.
+	rank := func(c column) int {
 		switch {
-		case a.config == release:
-			return -1
-		case b.config == release:
-			return 1
+		case c.config == release:
+			return 0
+		case results.IsControl(c.config):
+			return 2
 		}
-		return 0
+		return 1
+	}
+	slices.SortStableFunc(columns, func(a, b column) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.arch, b.arch))
 	})
 	for _, c := range columns {
 		head := c.arch
