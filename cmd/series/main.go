@@ -40,7 +40,7 @@ func realMain(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	default:
 		fmt.Fprintln(stderr, "series: "+printable(err.Error()))
 		if errors.Is(err, syscall.ENOSPC) {
-			fmt.Fprintln(stderr, "series: see what series clean -n --older 7d would free")
+			fmt.Fprintln(stderr, "series: where that is the disk of the work folder, series clean -n --older 7d says what can go")
 		}
 	}
 	return code
