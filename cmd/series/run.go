@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -46,7 +47,11 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		if cells, err = s.chooseEnds(c.Arch, c.Config, c.Each); err != nil {
 			return err
 		}
-		return haveRoom(c.junitFlag.output(), output{"--record", c.Record})
+		thread := output{}
+		if c.Output != "" {
+			thread = output{"--output", filepath.Dir(c.Output)}
+		}
+		return haveRoom(c.junitFlag.output(), output{"--record", c.Record}, thread)
 	})
 	if err != nil {
 		return err
