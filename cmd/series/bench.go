@@ -71,6 +71,9 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 	if len(c.Package) > 0 {
 		s.series.Benchmarks = c.Package
 	}
+	if err := s.compile(ctx, cells, s.series.Benchmarks...); err != nil {
+		return err
+	}
 	buildErr := s.build(ctx, cells)
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -70,6 +71,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	}
 	tests.fresh = s.fresh(c.Fresh)
 	if err := s.beginRun(cells, fmt.Sprintf("%+v %+v %q", tests, opts, s.series.Benchmarks)); err != nil {
+		return err
+	}
+	if err := s.compile(ctx, cells, slices.Concat(s.series.Tests, s.series.Benchmarks)...); err != nil {
 		return err
 	}
 	buildErr := s.build(ctx, cells)

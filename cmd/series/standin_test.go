@@ -65,6 +65,7 @@ while [ $# -gt 0 ]; do
 done
 case "$out" in
 mkbase) printf '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho base >"$2"\n' >mkbase; chmod +x mkbase ;;
+*.test) if [ -e broken ]; then echo 'a_test.go:1:1: undefined: x' >&2; exit 1; fi; echo program >"$out" ;;
 *) echo program >"$out" ;;
 esac
 `

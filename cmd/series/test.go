@@ -46,6 +46,9 @@ func (c *testCmd) Run(ctx context.Context, a *app) error {
 	if len(c.Package) > 0 {
 		s.series.Tests = c.Package
 	}
+	if err := s.compile(ctx, cells, s.series.Tests...); err != nil {
+		return err
+	}
 	buildErr := s.build(ctx, cells)
 	if buildErr != nil && !isFinding(buildErr) {
 		return buildErr

@@ -52,6 +52,23 @@ func (s *session) testBinary(ctx context.Context, arch kernel.Arch, pkg string) 
 	return b, err
 }
 
+// compile builds what is to run in the guests of the cells, before the kernels: a mistake in a test is told within seconds.
+func (s *session) compile(ctx context.Context, cells []*cell, packages ...string) error {
+	done := map[string]bool{}
+	for _, c := range cells {
+		if !c.tested() || done[c.arch.Name] {
+			continue
+		}
+		done[c.arch.Name] = true
+		for _, pkg := range packages {
+			if _, err := s.testBinary(ctx, c.arch, pkg); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (s *session) buildTestBinary(ctx context.Context, arch kernel.Arch, pkg string) (testBinary, error) {
 	name := strings.Trim(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' {
