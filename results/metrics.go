@@ -139,14 +139,7 @@ func metricRows(r *Run, configs, names []string, patches []int, byPatch bool) []
 // benchLabel shortens a benchmark's name to what tells it from the table's others: without the number of CPUs at its end
 // where all have the same, and without the base name where all have that in common.
 func benchLabel(name string, all []string) string {
-	cpus := func(s string) string {
-		if i := strings.LastIndexByte(s, '-'); i > 0 {
-			if _, err := strconv.Atoi(s[i+1:]); err == nil {
-				return s[i:]
-			}
-		}
-		return ""
-	}
+	cpus := func(s string) string { return strings.TrimPrefix(s, withoutCPUs(s)) }
 	same := func(part func(string) string) bool {
 		return !slices.ContainsFunc(all, func(s string) bool { return part(s) != part(name) })
 	}
@@ -355,7 +348,7 @@ func signed(v float64) string {
 	return percent(v)
 }
 
-// percent renders with one decimal below 10, none above, and as many as it takes for two figures when it is small.
+// percent renders with one decimal below 100, none above, and as many as it takes for two figures when it is small.
 func percent(v float64) string {
 	switch a := math.Abs(v); {
 	case a == 0:
