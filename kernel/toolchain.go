@@ -12,9 +12,10 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/seriesrig/series/internal/cache"
 	"github.com/seriesrig/series/internal/run"
-	"golang.org/x/sync/errgroup"
 )
 
 // A Toolchain is the set of programs whose output goes into a kernel.

@@ -19,9 +19,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/seriesrig/series/internal/flock"
 	"github.com/seriesrig/series/patches"
-	"golang.org/x/sync/errgroup"
 )
 
 // A Tree is a working copy of a source: its files, some of them changed. It is locked while it is open.

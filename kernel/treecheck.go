@@ -17,8 +17,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/seriesrig/series/patches"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/seriesrig/series/patches"
 )
 
 // lstatIn looks at a path below root. Where it leads through a link or a file, there is nothing at it.

@@ -18,8 +18,9 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/seriesrig/series/internal/flock"
 	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/internal/flock"
 )
 
 // Limits on what is unpacked. A kernel source has about 90,000 files and 1.7 GB, and its largest file 25 MB.

@@ -15,8 +15,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seriesrig/series/internal/flock"
 	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/internal/flock"
 )
 
 // An Entry is what is known about an entry without looking into it.
