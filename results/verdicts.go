@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// VerdictTable has a row for each kernel of the record: what was built, proved, tested and measured.
+// VerdictTable has a row for each kernel of the record: what was built, proved, tested and measured. Controls are in it only where
+// there is nothing else.
 func VerdictTable(r *Run) (*Table, error) {
 	if len(r.Cells) == 0 {
 		return nil, fmt.Errorf("table verdicts: %w in this run of %s", ErrNotMeasured, r.Series)
@@ -19,7 +20,10 @@ func VerdictTable(r *Run) (*Table, error) {
 		{Head: "arch", Label: true}, {Head: "patch", Label: true}, {Head: "build", Right: true},
 		{Head: "proofs", Right: true}, {Head: "tests"}, {Head: "benchmark", Right: true},
 	}}
-	configs := distinct(r, func(c *Cell) string { return c.Config })
+	configs := releaseConfigs(r)
+	if len(configs) == 0 {
+		configs = distinct(r, func(c *Cell) string { return c.Config })
+	}
 	if len(configs) > 1 {
 		t.Columns = slices.Insert(t.Columns, 2, Column{Head: "config", Label: true})
 	}
@@ -38,9 +42,6 @@ func VerdictTable(r *Run) (*Table, error) {
 			}
 			for _, patch := range patchesOf(r) {
 				c := r.CellAt(arch, patch, config)
-				if c == nil && IsControl(config) {
-					continue // of some patches there are controls, and nobody misses the others
-				}
 				row := []string{arch, patchName(patch), buildText(c), proofText(c), testText(c), benchText(c, r.Headline, oneUnit)}
 				if len(configs) > 1 {
 					row = slices.Insert(row, 2, config)
