@@ -374,8 +374,9 @@ func FormatValue(v float64, unit string) string {
 	case a >= 1000 && a < 1e15:
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	case a >= 1e-4 && a < 1000:
-		digits := 3 - int(math.Floor(math.Log10(a)))
-		return strconv.FormatFloat(v, 'f', digits, 64)
+		_, exp, _ := strings.Cut(strconv.FormatFloat(a, 'e', 3, 64), "e") // of what it is rounded to: 0.09999999 is 0.1000
+		n, _ := strconv.Atoi(exp)
+		return strconv.FormatFloat(v, 'f', 3-n, 64)
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }

@@ -66,6 +66,11 @@ type Headline struct {
 	Unit      string `json:"unit"`
 }
 
+// Is tells whether a metric is that figure. Nil names none.
+func (h *Headline) Is(benchmark, unit string) bool {
+	return h != nil && h.Unit == unit && h.Benchmark == withoutCPUs(benchmark)
+}
+
 // A Cell is one kernel: a patch, on an architecture, in a configuration. Patch 0 is the base without any patch. What
 // was not done is nil, or empty.
 type Cell struct {

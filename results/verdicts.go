@@ -135,7 +135,7 @@ func benchText(c *Cell, h *Headline, oneUnit bool) string {
 	}
 	b := c.Benchmarks[0]
 	if h != nil {
-		i := slices.IndexFunc(c.Benchmarks, func(b Benchmark) bool { return b.Unit == h.Unit && withoutCPUs(b.Name) == h.Benchmark })
+		i := slices.IndexFunc(c.Benchmarks, func(b Benchmark) bool { return h.Is(b.Name, b.Unit) })
 		if i < 0 {
 			return ""
 		}

@@ -24,15 +24,18 @@ import (
 
 // A figure is a plot of one benchmark on one architecture: a point for each patch.
 type figure struct {
-	Name    string // of its files, without their ending
-	Title   string
-	yLabel  string
-	points  []point // ours
-	old     []point // published ones
-	floor   float64 // differences up to that mean nothing; 0 where it is not known
-	isCost  bool    // of a change, around 0
-	patches []int   // all that the run has, measured or not
-	weight  float64 // of several metrics of a benchmark the one with the greatest is plotted
+	Name     string // of its files, without their ending
+	Title    string
+	yLabel   string
+	bench    string
+	groupBy  string  // base name of the benchmark, architecture and configuration
+	points   []point // ours
+	old      []point // published ones
+	floor    float64 // differences up to that mean nothing; 0 where it is not known
+	isCost   bool    // of a change, around 0
+	patches  []int   // all that the run has, measured or not
+	headline bool    // what the series is about
+	weight   float64 // of several metrics of a benchmark the one with the greatest is plotted
 }
 
 // A point is a figure with its interval.
@@ -60,7 +63,8 @@ func figuresOf(r *results.Run) ([]figure, error) {
 		if i < 0 {
 			i = len(figures)
 			figures = append(figures, figure{Name: fileName("cost", c.Benchmark, c.Arch, c.Config), Title: title,
-				yLabel: "cost in % of " + c.Unit, isCost: true})
+				yLabel: "cost in % of " + c.Unit, bench: c.Benchmark, headline: r.Headline.Is(c.Benchmark, c.Unit), isCost: true})
+			figures[i].group(c.Arch, c.Config)
 		}
 		figures[i].add(c)
 	}
@@ -72,6 +76,15 @@ func figuresOf(r *results.Run) ([]figure, error) {
 	}
 	// A median alone shows nothing that the table does not.
 	return slices.DeleteFunc(figures, func(f figure) bool { return len(f.points) == 0 || !f.isCost && len(f.patches) < 2 }), nil
+}
+
+// group says what the figure is one of many of.
+func (f *figure) group(arch, config string) {
+	base, _, _ := strings.Cut(f.bench, "/")
+	f.groupBy = fmt.Sprintf("%s, %s", base, arch)
+	if config != release {
+		f.groupBy += ", " + config
+	}
 }
 
 // finite tells what can be plotted: of figures near the largest there are, a difference is none any more.
@@ -135,7 +148,7 @@ func plainFigures(r *results.Run) []figure {
 }
 
 func plainFigure(r *results.Run, first *results.Cell, name, unit string) figure {
-	f := figure{Name: fileName("median", name, first.Arch, first.Config), Title: fmt.Sprintf("%s, %s", name, first.Arch), yLabel: unit}
+	f := figure{Name: fileName("median", name, first.Arch, first.Config), Title: fmt.Sprintf("%s, %s", name, first.Arch), yLabel: unit, bench: name}
 	for i := range r.Cells {
 		c := &r.Cells[i]
 		if c.Arch != first.Arch || c.Config != first.Config {
@@ -156,7 +169,8 @@ func plainFigure(r *results.Run, first *results.Cell, name, unit string) figure 
 			f.weight = math.Abs(to-from) / big
 		}
 	}
-	if h := r.Headline; h != nil && h.Unit == unit && strings.HasPrefix(name, h.Benchmark) {
+	f.group(first.Arch, first.Config)
+	if f.headline = r.Headline.Is(name, unit); f.headline {
 		f.weight = math.Inf(1)
 	}
 	return f

@@ -95,11 +95,14 @@ func last(name string) int {
 
 // pageData is what the page shows.
 type pageData struct {
-	Run      *results.Run
-	Title    string
-	Took     string
-	Matrix   matrix
-	Plots    []plotData
+	Run    *results.Run
+	Title  string
+	Took   string
+	Matrix matrix
+	Plots  []plotData
+
+	PlotGroups []plotGroup // the same, as the page shows them
+
 	AreCosts bool        // the plots are of changes, not of medians
 	Costs    []tableData // what patches cost
 	Sizes    []tableData // what patches did to the build
@@ -115,6 +118,38 @@ type plotData struct {
 	Name, Title string
 	Light       template.URL    // a data: URL of what we drew ourselves
 	Dark        template.Srcset // likewise
+	group       string          // benchmark and architecture
+	headline    bool            // the figure that the series is about
+}
+
+// A plotGroup is plots of one benchmark and architecture; the one without a title is not folded.
+type plotGroup struct {
+	Title string
+	Plots []plotData
+}
+
+// fewPlots are so many that all are shown.
+const fewPlots = 12
+
+// groupPlots folds many plots, but for those of the series' headline.
+func groupPlots(plots []plotData) []plotGroup {
+	if len(plots) <= fewPlots {
+		return []plotGroup{{"", plots}}
+	}
+	groups := []plotGroup{{}}
+	for _, p := range plots {
+		title := p.group
+		if p.headline {
+			title = ""
+		}
+		i := slices.IndexFunc(groups, func(g plotGroup) bool { return g.Title == title })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, plotGroup{Title: title})
+		}
+		groups[i].Plots = append(groups[i].Plots, p)
+	}
+	return groups
 }
 
 type commandData struct{ What, Text string }
@@ -137,9 +172,11 @@ func (o Options) data(figures []figure, files map[string][]byte) (*pageData, err
 		if err != nil {
 			return nil, err
 		}
+		p.group, p.headline = f.groupBy, f.headline
 		d.Plots = append(d.Plots, p)
 		d.AreCosts = f.isCost
 	}
+	d.PlotGroups = groupPlots(d.Plots)
 	if err := d.tables(r, files); err != nil {
 		return nil, err
 	}
@@ -178,7 +215,7 @@ func (f *figure) draw(files map[string][]byte) (plotData, error) {
 	}
 	files[f.Name+".svg"], files[f.Name+".png"] = bright, raster
 	url := func(svg []byte) string { return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg) }
-	return plotData{f.Name, f.Title, template.URL(url(bright)), template.Srcset(url(dim))}, nil
+	return plotData{Name: f.Name, Title: f.Title, Light: template.URL(url(bright)), Dark: template.Srcset(url(dim))}, nil
 }
 
 // A tableData is a table with what the page needs of it.
@@ -199,6 +236,12 @@ func (t tableData) Cell(i int, text string) string {
 		return results.Missing
 	}
 	return text
+}
+
+// Label is the text of a cell that says what a row is; where it is narrow, the name of a sub-benchmark may go on in another line
+// after each slash.
+func (t tableData) Label(i int, text string) template.HTML {
+	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(t.Cell(i, text)), "/", "/<wbr/>"))
 }
 
 // HeadOf is a column's heading.

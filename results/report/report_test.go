@@ -345,18 +345,35 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// The release configurations stand side by side, before all others.
+// The release configurations stand side by side, before all others; a control is shown where it failed.
 func TestMatrixOrder(t *testing.T) {
 	r := load(t, "../testdata/watchers.json")
 	r.CellAt("ppc64", 1, "release").Config = "debug"
+	r.CellAt("ppc64", 0, "control").Proofs[0].Pass = false
 	_, page := write(t, report.Options{Run: r})
 	head := page[strings.Index(page, `<table class="matrix">`):]
 	head = head[:strings.Index(head, "</thead>")]
 	var at []int
-	for _, h := range []string{">amd64<", ">ppc64<", ">ppc64 debug<", ">amd64 control<", ">ppc64 control<"} {
+	for _, h := range []string{">amd64<", ">ppc64<", ">ppc64 debug<", ">ppc64 control<"} {
 		at = append(at, strings.Index(head, h))
 	}
-	if !slices.IsSorted(at) || at[0] < 0 {
+	if !slices.IsSorted(at) || at[0] < 0 || strings.Contains(head, "amd64 control") {
 		t.Errorf("the heads of the matrix are in another order: %s", head)
+	}
+}
+
+// Many plots are folded, but for those of the headline.
+func TestWriteManyPlots(t *testing.T) {
+	r := load(t, "../audit-tracepoints-inside/v*.json")
+	_, page := write(t, report.Options{Run: r})
+	names := check(t, page)
+	costs := page[strings.Index(page, `id="costs"`):]
+	costs = costs[:strings.Index(costs, "<h2")]
+	open, folded, ok := strings.Cut(costs, "<details>")
+	if !ok || strings.Count(open, "<picture") != 2 || strings.Count(folded, "<picture") != names["picture"]-2 || names["picture"] < 20 {
+		t.Errorf("of %d plots %d are not folded, want those of the headline on two architectures", names["picture"], strings.Count(open, "<picture"))
+	}
+	if !strings.Contains(folded, "Openat, ppc64") {
+		t.Error("the folded plots do not say of what they are")
 	}
 }

@@ -40,15 +40,18 @@ func matrixOf(r *results.Run) matrix {
 	var columns []column
 	seen := map[column]bool{}
 	last := 0
+	// Nobody asks how a control did, but where that is all there is, or it is what failed.
+	only := !slices.ContainsFunc(r.Cells, func(c results.Cell) bool { return !results.IsControl(c.Config) })
 	for i := range r.Cells {
-		c := column{r.Cells[i].Arch, r.Cells[i].Config}
-		last = max(last, r.Cells[i].Patch)
-		if !seen[c] {
+		cell := &r.Cells[i]
+		last = max(last, cell.Patch)
+		c := column{cell.Arch, cell.Config}
+		if !seen[c] && (!results.IsControl(c.config) || only || judge(cell).Class == "fail") {
 			seen[c] = true
 			columns = append(columns, c)
 		}
 	}
-	// The release configurations first, so that a phone shows them side by side, and controls last: they are of one patch.
+	// The release configurations first, so that a phone shows them side by side, and controls last.
 	rank := func(c column) int {
 		switch {
 		case c.config == release:
