@@ -31,7 +31,8 @@ func (e *RepeatError) Error() string {
 
 // Compare compares a metric of two cells, of one record or of two. It returns nil where one of the cells has no such
 // metric, and a *MismatchError where anything differs but the patch: base, architecture, configuration asked for,
-// compiler, QEMU or the way it was started, seeds. Guests that count instructions are compared seed by seed, interleaved
+// compiler, QEMU or the way it was started, seeds. Within a record, what is asked for changes by what a patch of the series brings
+// along, which is a part of what the patch does; the comparison has a warning then. Guests that count instructions are compared seed by seed, interleaved
 // boots round by round. A build that differs from itself seed by seed is a *RepeatError.
 func Compare(oldRun *Run, oldCell *Cell, newRun *Run, newCell *Cell, name, unit string) (*Comparison, error) {
 	if oldCell == nil || newCell == nil {
@@ -44,7 +45,11 @@ func Compare(oldRun *Run, oldCell *Cell, newRun *Run, newCell *Cell, name, unit 
 	if a == nil || b == nil {
 		return nil, nil
 	}
-	return compareMetrics(oldCell, a, newCell, b)
+	c, err := compareMetrics(oldCell, a, newCell, b)
+	if c != nil && oldCell.ConfigHash != newCell.ConfigHash {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("up to patch %d the series turns on options of its own: what they cost is in the change", newCell.Patch))
+	}
+	return c, err
 }
 
 // compareMetrics chooses the method by what the figures were measured with.
@@ -104,13 +109,21 @@ func sameConditions(oldRun *Run, oldCell *Cell, newRun *Run, newCell *Cell) erro
 		{"base hash", oldRun.Base.Hash, newRun.Base.Hash},
 		{"architecture", oldCell.Arch, newCell.Arch},
 		{"config", oldCell.Config, newCell.Config},
-		{"config hash", oldCell.ConfigHash, newCell.ConfigHash},
+		{"config hash", configHash(oldRun, newRun, oldCell), configHash(oldRun, newRun, newCell)},
 	}, toolConditions(oldCell, newCell)...) {
 		if c[1] != c[2] {
 			return &MismatchError{What: c[0], Old: c[1], New: c[2]}
 		}
 	}
 	return nil
+}
+
+// configHash is that of the configuration asked for, where two records are compared; within one, a patch may bring options along.
+func configHash(oldRun, newRun *Run, c *Cell) string {
+	if oldRun == newRun {
+		return ""
+	}
+	return c.ConfigHash
 }
 
 // toolConditions are what two cells were made and run with, as far as both say it.

@@ -125,6 +125,21 @@ func TestCompareRefuses(t *testing.T) {
 	}
 }
 
+// A patch that brings options of the series along is compared with the one before, and that is told.
+func TestCompareOwnOptions(t *testing.T) {
+	r := trial()
+	old, fresh := trialCell("amd64", 0), trialCell("amd64", 1)
+	plain, err := results.Compare(r, &old, r, &fresh, "Openat-2", "wakeups/event")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh.ConfigHash = sum("x")
+	c, err := results.Compare(r, &old, r, &fresh, "Openat-2", "wakeups/event")
+	if err != nil || c.Delta != plain.Delta || len(c.Warnings) != len(plain.Warnings)+1 || !strings.Contains(c.Warnings[len(plain.Warnings)], "up to patch 1 ") {
+		t.Errorf("Compare = %+v, %v, want %+v with a warning", c, err, plain)
+	}
+}
+
 func TestLink(t *testing.T) {
 	r := trial()
 	encode(t, r)
