@@ -34,6 +34,8 @@ func TestNarrowReal(t *testing.T) {
 		}
 		return r, sum
 	}
+	// once is for a header, which is included more than once, and has its guard before what is added.
+	once := func(text string) string { return "#ifndef SERIES_ONCE\n#define SERIES_ONCE\n" + text + "\n#endif" }
 	last := ""
 	for _, step := range []struct {
 		name    string
@@ -49,8 +51,10 @@ func TestNarrowReal(t *testing.T) {
 			add("fs/open.c", "int series_open;")
 			add("mm/mmap.c", "int series_mmap(void); int series_mmap(void) { return __LINE__; }")
 		}, "fs kernel mm", "", false},
-		{"a folder's own header", func() { add("kernel/sched/sched.h", "static int __maybe_unused series_sched(void) { return 1; }") }, "kernel/sched", "", true},
-		{"a header of several", func() { add("include/linux/utsname.h", "static const int __used series_uts = 1;") }, "*", "", false},
+		{"a folder's own header", func() {
+			add("kernel/sched/sched.h", once("static int __maybe_unused series_sched(void) { return 1; }"))
+		}, "kernel/sched", "", true},
+		{"a header of several", func() { add("include/linux/utsname.h", once("static const int __used series_uts = 1;")) }, "*", "", false},
 		{"assembler", func() { add("arch/x86/entry/entry_64.S", "\t.section .text\nseries_entry:\n\tret") }, "arch/x86/entry", "", false},
 		{"all of it back but one", func() { clear(files); add("kernel/fork.c", "int series_fork[3];") }, "*", "", false},
 		{"a header that offsets are made of", func() { add("include/linux/sched.h", "extern int series_sched2;") }, "", "has a say in", true},
