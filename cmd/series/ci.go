@@ -50,6 +50,15 @@ var (
 // ciMarker tells that a file is one of ours, to be written again.
 const ciMarker = "Written by series ci"
 
+// The folders of a job, relative to the checkout: services keep and collect only what is below it.
+const (
+	ciDir    = "series-ci"
+	ciWork   = ciDir + "/work"
+	ciOut    = ciDir + "/out"
+	ciCcache = ciDir + "/ccache"
+	ciBin    = ciDir + "/bin"
+)
+
 // ciModule is this program's own module.
 const ciModule = "github.com/seriesrig/series"
 
@@ -63,6 +72,7 @@ type ciData struct {
 	Env                []ciVariable
 	Install, Build     string // shell
 	Run                string
+	Work, Out, Ccache  string // folders below the checkout
 }
 
 type (
@@ -103,7 +113,7 @@ func (c *ciCmd) Run(ctx context.Context, a *app) error {
 
 // data gathers what goes into a workflow, and checks all that came from outside.
 func (c *ciCmd) data(a *app, s *patches.Series) (*ciData, error) {
-	d := &ciData{Marker: ciMarker, Image: c.Image, ID: s.ID, Run: ciRun}
+	d := &ciData{Marker: ciMarker, Image: c.Image, ID: s.ID, Run: ciRun, Work: ciWork, Out: ciOut, Ccache: ciCcache}
 	if !imageForm.MatchString(c.Image) {
 		return nil, usage("--image: %q is no name of an image", c.Image)
 	}
@@ -183,7 +193,7 @@ func ciInstall(arches []kernel.Arch) string {
 func (c *ciCmd) build(a *app) (string, error) {
 	data, err := os.ReadFile(filepath.Join(a.root(), "go.mod"))
 	if err == nil && modfile.ModulePath(data) == ciModule {
-		return "go build -buildvcs=false -o series-ci/bin/series ./cmd/series", nil
+		return "go build -buildvcs=false -o " + ciBin + "/series ./cmd/series", nil
 	}
 	v := c.Use
 	if v == "" {
@@ -195,22 +205,22 @@ func (c *ciCmd) build(a *app) (string, error) {
 	if !plainForm.MatchString(v) {
 		return "", usage("--use: %q is no version", v)
 	}
-	return fmt.Sprintf("GOBIN=\"$PWD/series-ci/bin\" go install %s/cmd/series@%s", ciModule, v), nil
+	return fmt.Sprintf("GOBIN=\"$PWD/%s\" go install %s/cmd/series@%s", ciBin, ciModule, v), nil
 }
 
 // ciRun walks the series. The release configuration goes the whole way to the thread; a variant is built, and tested
 // where the series says so.
 const ciRun = `set -o pipefail
-mkdir -p series-ci/out
-export CCACHE_DIR="$PWD/series-ci/ccache" CCACHE_MAXSIZE=1G GOFLAGS=-buildvcs=false
+mkdir -p ` + ciOut + `
+export CCACHE_DIR="$PWD/` + ciCcache + `" CCACHE_MAXSIZE=1G GOFLAGS=-buildvcs=false
 series() {
-  series-ci/bin/series --work series-ci/work --patches "$SERIES_PATCHES" --root "$SERIES_ROOT" --configs "$SERIES_CONFIGS" \
+  ` + ciBin + `/series --work ` + ciWork + ` --patches "$SERIES_PATCHES" --root "$SERIES_ROOT" --configs "$SERIES_CONFIGS" \
     ${SERIES_BASE:+--base "$SERIES_BASE"} "$@"
 }
 case "$VERB" in
-run) series run "$SERIES_ID" --arch "$ARCH" --quick --record series-ci/out/record --output "series-ci/out/$SERIES_ID.mbox" --junit series-ci/out/junit.xml ;;
-*) series "$VERB" "$SERIES_ID" --arch "$ARCH" --config "$CONFIG" --each --junit series-ci/out/junit.xml ;;
-esac | tee series-ci/out/summary.txt`
+run) series run "$SERIES_ID" --arch "$ARCH" --quick --record ` + ciOut + `/record --output "` + ciOut + `/$SERIES_ID.mbox" --junit ` + ciOut + `/junit.xml ;;
+*) series "$VERB" "$SERIES_ID" --arch "$ARCH" --config "$CONFIG" --each --junit ` + ciOut + `/junit.xml ;;
+esac | tee ` + ciOut + `/summary.txt`
 
 // renderCI fills a service's template.
 func renderCI(service string, d *ciData) ([]byte, error) {
