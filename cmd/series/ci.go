@@ -72,13 +72,17 @@ type ciData struct {
 	Env                []ciVariable
 	Install, Build     string // shell
 	Run                string
-	Work, Out, Ccache  string // folders below the checkout
 }
 
 type (
 	ciCell     struct{ Arch, Config, Verb string }
 	ciVariable struct{ Name, Value string }
 )
+
+// Work, Out and Ccache are for the templates.
+func (*ciData) Work() string   { return ciWork }
+func (*ciData) Out() string    { return ciOut }
+func (*ciData) Ccache() string { return ciCcache }
 
 func (c *ciCmd) Run(ctx context.Context, a *app) error {
 	s, err := a.load(c.ID)
@@ -113,7 +117,7 @@ func (c *ciCmd) Run(ctx context.Context, a *app) error {
 
 // data gathers what goes into a workflow, and checks all that came from outside.
 func (c *ciCmd) data(a *app, s *patches.Series) (*ciData, error) {
-	d := &ciData{Marker: ciMarker, Image: c.Image, ID: s.ID, Run: ciRun, Work: ciWork, Out: ciOut, Ccache: ciCcache}
+	d := &ciData{Marker: ciMarker, Image: c.Image, ID: s.ID, Run: ciRun}
 	if !imageForm.MatchString(c.Image) {
 		return nil, usage("--image: %q is no name of an image", c.Image)
 	}
