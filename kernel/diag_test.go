@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,6 +138,30 @@ func TestCarry(t *testing.T) {
 	} {
 		if got := messages(parseLog(text).carry(first)); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// So are those of objtool, which it says of an object: of a file's until that is compiled again, of vmlinux.o until that is linked.
+func TestCarryObjtool(t *testing.T) {
+	first := parseLog("  CC      kernel/a.o\nkernel/a.o: warning: objtool: f+0x1: in a\n  CC      kernel/b.o\n  LD      vmlinux.o\n" +
+		"vmlinux.o: warning: objtool: g+0x2: in vmlinux\n").carry(nil)
+	if len(first) != 2 {
+		t.Fatalf("first build: %v", first)
+	}
+	for text, want := range map[string][]string{
+		"":                       {"kernel/a.o", "vmlinux.o"},
+		"  CC      kernel/b.o\n": {"kernel/a.o", "vmlinux.o"},
+		"  CC      kernel/b.o\n  LD      vmlinux.o\n":                                                 {"kernel/a.o"},
+		"  CC      kernel/a.o\n  LD      vmlinux.o\nvmlinux.o: warning: objtool: g+0x2: in vmlinux\n": {"vmlinux.o"},
+		"  CC      kernel/a.o\nkernel/a.o: warning: objtool: f+0x1: in a\n":                           {"kernel/a.o", "vmlinux.o"},
+	} {
+		var got []string
+		for _, c := range parseLog(text).carry(first) {
+			got = append(got, c.File)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: of %q, want of %q", text, got, want)
 		}
 	}
 }
