@@ -131,11 +131,45 @@ func TestRealColumns(t *testing.T) {
 	onReal(t, func(t *testing.T, m Machine) {
 		figures, _, _ := counted(t, m, countingBinary(t, m.Arch), "^BenchmarkFork$", 1, false, 50)
 		t.Log(figures)
-		if figures["sched_process_fork/op"] != 1 || figures["sched_process_exit/op"] != 1 {
-			t.Errorf("%v forks and %v exits an operation, want 1", figures["sched_process_fork/op"], figures["sched_process_exit/op"])
+		if figures["sched:sched_process_fork/op"] != 1 || figures["sched:sched_process_exit/op"] != 1 {
+			t.Errorf("%v forks and %v exits an operation, want 1", figures["sched:sched_process_fork/op"], figures["sched:sched_process_exit/op"])
 		}
-		if figures["schedules/op"] < 1 || figures["wakeups/op"] <= 0 || figures["wait-ns/op"] <= 0 {
+		if figures["schedstat:schedules/op"] < 1 || figures["schedstat:wakeups/op"] <= 0 || figures["schedstat:wait-ns/op"] <= 0 {
 			t.Errorf("the scheduler says %v", figures)
+		}
+	})
+}
+
+// A child of a fork makes marks as well, in which nothing of Go runs: its batches with system calls are told from those without, by
+// every second span as by the shortest ones.
+func TestRealChildCounts(t *testing.T) {
+	onReal(t, func(t *testing.T, m Machine) {
+		const ops = 200
+		figures, _, m := counted(t, m, countingBinary(t, m.Arch), "^BenchmarkChild$", 1, true, ops)
+		c, err := m.Counts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const batches = 6
+		first, last := int(figures["first-mark"]), int(figures["last-mark"])
+		if first != 3*(batches+1)+1 || last != first+batches || c.Marks() != last {
+			t.Errorf("marks %d to %d of %d, want the last of two rounds of two calls, of %d batches each", first, last, c.Marks(), batches)
+		}
+		const unit = "@getppid-insns/op"
+		with, err := c.Steps(int(figures["first-mark"+unit]), int(figures["last-mark"+unit]), int(figures["mark-step"+unit]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		without, err := c.Calm(first, last, int(figures["calm-from"]), int(figures["calm-to"]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		function := map[Arch]string{AMD64: "__x64_sys_getppid", PPC64: "sys_getppid"}[m.Arch]
+		if n := with[function]; n < batches/2*ops || n%(batches/2*ops) != 0 {
+			t.Errorf("%s has %d instructions in %d batches of %d calls", function, n, batches/2, ops)
+		}
+		if n := without[function]; n != 0 {
+			t.Errorf("%s has %d instructions in batches without calls", function, n)
 		}
 	})
 }

@@ -24,25 +24,39 @@ const (
 	markedOps = "marked-ops"
 	calmFrom  = "calm-from"
 	calmTo    = "calm-to"
+	markStep  = "mark-step"
+
+	markedUnit = "@" // before the unit of the figure that the marks are of, where that is not insns/op
 )
 
-var markUnits = []string{firstMark, lastMark, markedOps, calmFrom, calmTo}
+var markUnits = []string{firstMark, lastMark, markedOps, calmFrom, calmTo, markStep}
 
-// functionsFile has in a guest's folder what was counted in it, by benchmark and function.
+// A figure names one of a benchmark's figures.
+type figure struct{ name, unit string }
+
+// key is a figure's name in the functions file, where neither name nor unit has a blank in it.
+func (f figure) key() string { return f.name + " " + f.unit }
+
+// functionsFile has in a guest's folder what was counted in it, by figure and function.
 const functionsFile = "functions.json"
 
 // takeMarks takes out of a guest's figures what is none: where the marks of its benchmarks are.
-func takeMarks(bs []results.Benchmark) (figures []results.Benchmark, marks map[string]map[string]int) {
-	marks = map[string]map[string]int{}
+func takeMarks(bs []results.Benchmark) (figures []results.Benchmark, marks map[figure]map[string]int) {
+	marks = map[figure]map[string]int{}
 	for _, b := range bs {
-		if !slices.Contains(markUnits, b.Unit) {
+		what, unit, of := strings.Cut(b.Unit, markedUnit)
+		if !slices.Contains(markUnits, what) {
 			figures = append(figures, b)
 			continue
 		}
-		if marks[b.Name] == nil {
-			marks[b.Name] = map[string]int{}
+		if !of {
+			unit = results.Instructions
 		}
-		marks[b.Name][b.Unit] = int(b.Values[len(b.Values)-1])
+		f := figure{b.Name, unit}
+		if marks[f] == nil {
+			marks[f] = map[string]int{}
+		}
+		marks[f][what] = int(b.Values[len(b.Values)-1])
 	}
 	return figures, marks
 }
@@ -61,42 +75,51 @@ func reduceCounts(m vmtest.Machine, res *vmtest.TestResult) error {
 		return nil // whoever wants the figures says what is wrong with them
 	}
 	bs, marks := takeMarks(bs)
-	byName := map[string]map[string]float64{}
-	for name, at := range marks {
-		functions, err := c.Between(at[firstMark], at[lastMark])
-		if high, ok := at[calmTo]; ok {
-			functions, err = c.Calm(at[firstMark], at[lastMark], at[calmFrom], high)
-		}
+	byFigure := map[string]map[string]float64{}
+	for f, at := range marks {
+		functions, err := marked(c, at)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
 		ops := float64(at[markedOps])
 		if ops < 1 {
-			return fmt.Errorf("%s: %v operations between its marks", name, ops)
+			return fmt.Errorf("%s: %v operations between its marks", f.name, ops)
 		}
-		byName[name] = map[string]float64{}
+		each := map[string]float64{}
 		for function, n := range functions {
-			byName[name][function] = float64(n) / ops
+			each[function] = float64(n) / ops
 		}
-		if err := sameAsClock(name, results.CountInstructions(bs), float64(functions.Sum())/ops); err != nil {
+		if err := sameAsClock(f, results.CountInstructions(bs), float64(functions.Sum())/ops); err != nil {
 			return err
 		}
+		byFigure[f.key()] = each
 	}
-	data, err := json.Marshal(byName)
+	data, err := json.Marshal(byFigure)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(m.Dir, functionsFile), data, 0o644)
 	}
 	return errors.Join(err, m.RemoveCounts())
 }
 
+// marked is what was executed between a benchmark's marks, or in those of the spans between them that it has chosen.
+func marked(c *counts.Counts, at map[string]int) (counts.Functions, error) {
+	if high, ok := at[calmTo]; ok {
+		return c.Calm(at[firstMark], at[lastMark], at[calmFrom], high)
+	}
+	if step, ok := at[markStep]; ok {
+		return c.Steps(at[firstMark], at[lastMark], step)
+	}
+	return c.Between(at[firstMark], at[lastMark])
+}
+
 // sameAsClock refuses counts that are not what the guest's own clock says.
-func sameAsClock(name string, bs []results.Benchmark, counted float64) error {
-	i := slices.IndexFunc(bs, func(b results.Benchmark) bool { return b.Name == name && b.Unit == results.Instructions })
+func sameAsClock(f figure, bs []results.Benchmark, counted float64) error {
+	i := slices.IndexFunc(bs, func(b results.Benchmark) bool { return b.Name == f.name && b.Unit == f.unit })
 	if i < 0 {
-		return fmt.Errorf("%s: it has marks, and no figure in %s", name, results.Instructions)
+		return fmt.Errorf("%s: it has marks, and no figure in %s", f.name, f.unit)
 	}
 	if v := bs[i].Values[len(bs[i].Values)-1]; math.Abs(counted-v) > results.FunctionTolerance*v {
-		return fmt.Errorf("%s: QEMU has counted %.1f instructions an operation between the marks, and the guest's clock says %.1f", name, counted, v)
+		return fmt.Errorf("%s: QEMU has counted %.1f %s between the marks, and the guest's clock says %.1f", f.name, counted, f.unit, v)
 	}
 	return nil
 }
@@ -110,11 +133,11 @@ func readFunctions(dir string) (map[string]map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	var byName map[string]map[string]float64
-	if err := json.Unmarshal(data, &byName); err != nil {
+	var byFigure map[string]map[string]float64
+	if err := json.Unmarshal(data, &byFigure); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, functionsFile), err)
 	}
-	return byName, nil
+	return byFigure, nil
 }
 
 // attribute gives the figures of kernels their parts by function, each with its change from the kernel before of the same
@@ -131,15 +154,16 @@ func attribute(cells []*cell) error {
 		last[key] = c
 		for i := range c.rec.Benchmarks {
 			b := &c.rec.Benchmarks[i]
-			if b.Unit != results.Instructions || c.functions[b.Name] == nil {
+			key := figure{b.Name, b.Unit}.key()
+			if c.functions[key] == nil {
 				continue
 			}
 			var old results.FunctionCounts
 			if before != nil {
-				old = before.functions[b.Name]
+				old = before.functions[key]
 			}
 			var err error
-			if b.Functions, err = results.FunctionsOf(old, c.functions[b.Name]); err != nil {
+			if b.Functions, err = results.FunctionsOf(old, c.functions[key]); err != nil {
 				return fmt.Errorf("%s: %s: %w", c.name, b.Name, err)
 			}
 		}

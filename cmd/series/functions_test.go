@@ -18,7 +18,8 @@ import (
 
 // Where the marks are is no figure: it is not in a record, and whoever counts knows it.
 func TestTakeMarks(t *testing.T) {
-	const text = "BenchmarkFork \t 200\t 70000 insns/op\t 11 first-mark\t 15 last-mark\t 200 marked-ops\t 3 warm-up-ops\nBenchmarkBuild \t 1\t 5 insns/op\n"
+	const text = "BenchmarkFork \t 200\t 70000 insns/op\t 11 first-mark\t 15 last-mark\t 200 marked-ops\t 3 warm-up-ops\n" +
+		"BenchmarkBuild \t 1\t 5 insns/op\t 7 diag-insns/task\t 2 mark-step\t 4 mark-step@diag-insns/task\t 6 last-mark@diag-insns/task\n"
 	bs, err := results.ParseBenchmarks(strings.NewReader(text), "test.log")
 	if err != nil {
 		t.Fatal(err)
@@ -28,11 +29,12 @@ func TestTakeMarks(t *testing.T) {
 	for _, b := range figures {
 		got = append(got, fmt.Sprintf("%s %v %s", b.Name, b.Values, b.Unit))
 	}
-	want := "Fork [70000] insns/op; Fork [3] warm-up-ops; Build [5] insns/op"
+	want := "Fork [70000] insns/op; Fork [3] warm-up-ops; Build [5] insns/op; Build [7] diag-insns/task"
 	if s := strings.Join(got, "; "); s != want {
 		t.Errorf("figures are %s, want %s", s, want)
 	}
-	if d := cmp.Diff(map[string]map[string]int{"Fork": {firstMark: 11, lastMark: 15, markedOps: 200}}, marks); d != "" {
+	if d := cmp.Diff(map[figure]map[string]int{{"Fork", results.Instructions}: {firstMark: 11, lastMark: 15, markedOps: 200},
+		{"Build", results.Instructions}: {markStep: 2}, {"Build", "diag-insns/task"}: {markStep: 4, lastMark: 6}}, marks, cmp.AllowUnexported(figure{})); d != "" {
 		t.Errorf("marks (-want +got):\n%s", d)
 	}
 }
@@ -45,7 +47,7 @@ func TestSameAsClock(t *testing.T) {
 		counted float64
 		ok      bool
 	}{{"Fork", 70000, true}, {"Fork", 70100, true}, {"Fork", 70200, false}, {"Fork", 69800, false}, {"Log", 1, false}, {"None", 1, false}} {
-		if err := sameAsClock(x.name, bs, x.counted); (err == nil) != x.ok {
+		if err := sameAsClock(figure{x.name, results.Instructions}, bs, x.counted); (err == nil) != x.ok {
 			t.Errorf("%s, %v counted: %v", x.name, x.counted, err)
 		}
 	}
@@ -62,7 +64,7 @@ func TestAttribute(t *testing.T) {
 			rec: &results.Cell{Arch: arch, Patch: patch, Config: "release", Benchmarks: []results.Benchmark{
 				{Name: "Fork", Unit: results.Instructions, Values: []float64{1000 + watch, 1000 + watch}},
 				{Name: "Fork", Unit: "warm-up-ops", Values: []float64{3, 3}}, {Name: "Build", Unit: results.Instructions, Values: []float64{5, 5}}}},
-			functions: map[string]results.FunctionCounts{"Fork": {{"copy_process": 1000, "watch": watch}, {"copy_process": 1000, "watch": watch}}}}
+			functions: map[string]results.FunctionCounts{"Fork insns/op": {{"copy_process": 1000, "watch": watch}, {"copy_process": 1000, "watch": watch}}}}
 	}
 	cells := []*cell{kernelOf("ppc64", 2, 30), kernelOf("amd64", 0, 0), kernelOf("amd64", 1, 96), kernelOf("ppc64", 0, 10)}
 	if err := attribute(cells); err != nil {
@@ -84,7 +86,7 @@ func TestAttribute(t *testing.T) {
 			t.Errorf("%s: what differs is %q, want %q", cells[i].name, got, want)
 		}
 	}
-	cells[0].functions["Fork"] = cells[0].functions["Fork"][:1]
+	cells[0].functions["Fork insns/op"] = cells[0].functions["Fork insns/op"][:1]
 	if err := attribute(cells); err == nil {
 		t.Error("one seed is compared with two")
 	}

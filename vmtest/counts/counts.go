@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +76,10 @@ type span struct {
 	pieces []pieceCount
 }
 
-type pieceCount struct{ piece, n uint32 }
+type pieceCount struct {
+	piece uint32
+	n     uint64
+}
 
 // Read reads what the plugin wrote about a kernel.
 func Read(r io.Reader, m *Map) (*Counts, error) {
@@ -132,12 +134,12 @@ func (c *Counts) line(text string, m *Map, left *uint64) error {
 		*left = nums[2]
 		c.spans = append(c.spans, span{sum: nums[2]})
 		return nil
-	case len(words) != 2 || len(c.spans) == 0 || nums[0] > uint64(len(m.names)) || nums[1] > min(*left, math.MaxUint32):
+	case len(words) != 2 || len(c.spans) == 0 || nums[0] > uint64(len(m.names)) || nums[1] > *left:
 		return errors.New("no count of a piece of the kernel")
 	}
 	*left -= nums[1]
 	s := &c.spans[len(c.spans)-1]
-	s.pieces = append(s.pieces, pieceCount{uint32(nums[0]), uint32(nums[1])})
+	s.pieces = append(s.pieces, pieceCount{uint32(nums[0]), nums[1]})
 	return nil
 }
 
@@ -165,6 +167,23 @@ func (c *Counts) Calm(first, last, lo, hi int) (Functions, error) {
 	return c.total(spans[lo:hi]), nil
 }
 
+// Steps are the instructions of the first of each step spans from one mark to another: of 2, those that begin at the marks first,
+// first+2 and so on.
+func (c *Counts) Steps(first, last, step int) (Functions, error) {
+	all, err := c.from(first, last)
+	if err != nil {
+		return nil, err
+	}
+	if step < 1 || step > len(all) {
+		return nil, fmt.Errorf("counts: one of %d of %d spans", step, len(all))
+	}
+	var spans []span
+	for i := 0; i < len(all); i += step {
+		spans = append(spans, all[i])
+	}
+	return c.total(spans), nil
+}
+
 func (c *Counts) from(first, last int) ([]span, error) {
 	if first < 1 || last <= first || last > c.marks {
 		return nil, fmt.Errorf("counts: from mark %d to mark %d: the guest has made %d marks", first, last, c.marks)
@@ -176,7 +195,7 @@ func (c *Counts) total(spans []span) Functions {
 	sum := Functions{}
 	for _, s := range spans {
 		for _, p := range s.pieces {
-			sum[c.functions.name(int(p.piece))] += uint64(p.n)
+			sum[c.functions.name(int(p.piece))] += p.n
 		}
 	}
 	return sum

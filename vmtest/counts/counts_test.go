@@ -4,6 +4,7 @@ package counts
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,21 @@ func TestRead(t *testing.T) {
 		if got, err := c.Calm(1, 3, places[0], places[1]); err == nil {
 			t.Errorf("places %v: %v, want an error", places, got)
 		}
+	}
+	steps, err := c.Steps(1, 3, 2)
+	if d := cmp.Diff(Functions{Program: 10, "a": 20}, steps); err != nil || d != "" {
+		t.Errorf("the first of two: %v (-want +got):\n%s", err, d)
+	}
+	for _, args := range [][3]int{{1, 3, 0}, {1, 3, 3}, {1, 4, 2}} {
+		if got, err := c.Steps(args[0], args[1], args[2]); err == nil {
+			t.Errorf("steps %v: %v, want an error", args, got)
+		}
+	}
+	const many = 1 << 40 // a build or the like
+	if c, err := Read(strings.NewReader(fmt.Sprintf("mark 2 %d\n0 %[1]d\nend 2\n", uint64(many))), trial); err != nil {
+		t.Errorf("%d instructions of one piece: %v", uint64(many), err)
+	} else if got, err := c.Between(1, 2); err != nil || got[Program] != many {
+		t.Errorf("%d instructions of one piece are %v, %v", uint64(many), got, err)
 	}
 	if c, err := Read(strings.NewReader("end 0\n"), trial); err != nil || c.Marks() != 0 {
 		t.Errorf("a guest without marks: %+v, %v", c, err)

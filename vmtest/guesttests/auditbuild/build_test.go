@@ -12,23 +12,19 @@ import (
 
 	"github.com/seriesrig/series/internal/need"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/auditstate"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/bench"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/gobuild"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
 )
 
-// warming are the builds before those that are measured: after as many, instructions differ by less than 1 % from build to build.
-const warming = 3
-
-// BenchmarkBuild builds once in each state; a rule is for openat.
+// BenchmarkBuild builds once in each state, after builds in none until two in a row take the same time, within 1 %; a rule is for openat.
 func BenchmarkBuild(b *testing.B) {
 	must(b, tracefs.Mount())
 	must(b, os.WriteFile("/proc/sys/kernel/printk", []byte("5"), 0)) // records without a reader stay off the console
 	tools, err := gobuild.Open(gobuild.Path)
 	must(b, err)
-	for range warming {
-		_, err := tools.Build(gobuild.Work())
-		must(b, err)
-	}
+	_, skipped, err := tools.Settle()
+	must(b, err)
 	for _, s := range auditstate.All() {
 		if s.Seccomp { // a matter of single syscalls
 			continue
@@ -43,8 +39,9 @@ func BenchmarkBuild(b *testing.B) {
 					need.File(b, file, "such trace events")
 				}
 				l.Look(b)
-				if !gobuild.Probe(b.N) {
+				if !bench.Probe(b.N) {
 					measure(b, s, tools)
+					b.ReportMetric(float64(skipped+1), gobuild.WarmUp)
 				}
 			})
 		}
@@ -61,7 +58,7 @@ func measure(b *testing.B, s auditstate.State, tools *gobuild.Toolchain) {
 	if (events > 0) != s.Hits {
 		b.Fatalf("%d events; that there are some: want %v", events, s.Hits)
 	}
-	gobuild.Elapsed(b, float64(took.Elapsed.Nanoseconds()))
+	gobuild.Elapsed(b, took, 1)
 }
 
 func must(b *testing.B, err error) {

@@ -136,7 +136,7 @@ func contains[T comparable](all, part []T) bool {
 
 func countMarked(entries []entry) (n int) {
 	for _, e := range entries {
-		if e.Syscall == unix.SYS_GETPPID && e.Args[0]>>16 == mark>>16 {
+		if e.Syscall == unix.SYS_GETPPID && e.Args[0]>>16 == tag>>16 {
 			n++
 		}
 	}

@@ -46,7 +46,7 @@ func manyRecords(t testing.TB) (calls []fork.Call, names []string) {
 		calls, names = append(calls, c), append(names, name)
 	}
 	closeOne := func(fd int) { add("close", unix.SYS_CLOSE, uintptr(fd)) }
-	add("getppid", unix.SYS_GETPPID, mark, 2, 3, 4)
+	add("getppid", unix.SYS_GETPPID, tag, 2, 3, 4)
 	add("openat", unix.SYS_OPENAT, cwd, path, unix.O_RDONLY)
 	closeOne(free)
 	add("openat", unix.SYS_OPENAT, cwd, other, unix.O_RDONLY) // ENOENT

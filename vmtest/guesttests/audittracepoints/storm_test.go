@@ -105,7 +105,7 @@ func gaps(events [][]audit.Record) string {
 	for _, e := range events {
 		pid := e[0].Field("pid")
 		a0, err := strconv.ParseUint(e[0].Field("a0"), 16, 64)
-		if n := int(a0 - mark); err != nil || n != next[pid]%stormCalls {
+		if n := int(a0 - tag); err != nil || n != next[pid]%stormCalls {
 			fmt.Fprintf(&out, "\nprocess %s, round %d: call %d, want %d: %s", pid, next[pid]/stormCalls, n, next[pid]%stormCalls, e[0].Text)
 			next[pid]++
 		}
@@ -125,7 +125,7 @@ func whole(t testing.TB, events [][]audit.Record) {
 			types = append(types, r.Type)
 		}
 		a0, err := strconv.ParseUint(e[0].Field("a0"), 16, 64)
-		if !slices.Equal(types, getppidRecords) || err != nil || a0>>16 != mark>>16 || e[0].Field("exit") != strconv.Itoa(os.Getpid()) {
+		if !slices.Equal(types, getppidRecords) || err != nil || a0>>16 != tag>>16 || e[0].Field("exit") != strconv.Itoa(os.Getpid()) {
 			t.Errorf("event %s is not that of a marked getppid, or has other records than it: %+v", e[0].Event(), e)
 			return
 		}

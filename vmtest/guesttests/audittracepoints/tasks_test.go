@@ -83,10 +83,10 @@ func (k *task) end() []fork.Call {
 
 // marked is a getppid with arguments that the kernel does not look at.
 func marked(n int) fork.Call {
-	return fork.Call{Nr: unix.SYS_GETPPID, Args: [6]uintptr{mark + uintptr(n), ^uintptr(n), 1<<63 | uintptr(n), uintptr(n) << 32, 5, 6}}
+	return fork.Call{Nr: unix.SYS_GETPPID, Args: [6]uintptr{tag + uintptr(n), ^uintptr(n), 1<<63 | uintptr(n), uintptr(n) << 32, 5, 6}}
 }
 
-const mark = 0x5e71e5000000
+const tag = 0x5e71e5000000
 
 // kept are what addresses in calls are of, so that they are not freed before a child has its copy.
 var kept []any

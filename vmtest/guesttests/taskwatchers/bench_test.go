@@ -6,9 +6,7 @@ package taskwatchers
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seriesrig/series/vmtest/guesttests/internal/bench"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/columns"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/mark"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tiny"
 )
@@ -26,16 +26,12 @@ const (
 	warming  = 1000 // operations before those that are measured
 	measured = 5    // operations for each of b.N
 	window   = 100  // operations in which settling shows
-	settled  = 0.01 // of its length is how much an operation may take more or less than in the end
+	counted  = 200  // operations in which is counted what else the kernel does
 )
 
-// unit is what the guest's clock counts.
-func unit() string {
-	if os.Getenv("SERIES_MODE") == "icount" {
-		return "insns/op"
-	}
-	return "ns/op"
-}
+// events are what is counted besides: that an operation is what it is said to be, and what it asks of scheduler and allocators.
+var events = []string{"sched:sched_process_fork", "sched:sched_process_exec", "sched:sched_process_exit", "sched:sched_switch",
+	"kmem:kmem_cache_alloc", "kmem:kmalloc", "kmem:mm_page_alloc", "raw_syscalls:sys_enter"}
 
 func BenchmarkFork(b *testing.B) { benchmark(b, uint64(syscall.SIGCHLD), false) }
 
@@ -48,7 +44,7 @@ func BenchmarkExec(b *testing.B) {
 }
 
 func benchmark(b *testing.B, flags uint64, execs bool) {
-	if probe(b.N) {
+	if bench.Probe(b.N) {
 		return
 	}
 	loop := tiny.Loop{Batches: warming + measured*b.N, Ops: 1, Flags: flags}
@@ -68,11 +64,23 @@ func benchmark(b *testing.B, flags uint64, execs bool) {
 	}
 	region := times[warming:]
 	b.ReportMetric(0, "ns/op") // what testing would say, with the warming and the start of the program in it
-	b.ReportMetric(calm(region), unit())
-	b.ReportMetric(mean(region), "mean-"+unit())
+	b.ReportMetric(calm(region), bench.Unit())
+	b.ReportMetric(mean(region), "mean-"+bench.Unit())
 	b.ReportMetric(float64(from), "warm-up-ops")
 	low, high := calmest(len(region))
-	mark.ReportCalm(b, first+warming, first+len(times), low, high)
+	mark.Region{First: first + warming, Last: first + len(times), Low: low, High: high, Ops: high - low}.Report(b)
+	besides(b, loop)
+}
+
+// besides counts what else the kernel does for an operation, in further runs, as that takes instructions.
+func besides(b *testing.B, loop tiny.Loop) {
+	columns.Report(b, counted, events, func(ops int) error {
+		loop.Batches, loop.Ops = 1, ops
+		elf, err := loop.ELF()
+		_, err = runLoop(loop, program(b, "loop", elf, err))
+		mark.Others(loop.Batches + 1)
+		return err
+	})
 }
 
 // runLoop runs a loop. What it writes goes to a file: nobody wakes up to read it.
@@ -116,23 +124,12 @@ func mean(times []time.Duration) float64 {
 
 // warm returns after how many operations things have settled, and an error where that is not before those that are measured.
 func warm(times []time.Duration) (int, error) {
-	want := calm(times[warming:])
-	var all []float64
+	var first []float64
 	for i := 0; i+window <= warming; i += window {
-		got := calm(times[i : i+window])
-		if math.Abs(got-want) <= settled*want {
-			return i, nil
-		}
-		all = append(all, got)
+		first = append(first, calm(times[i:i+window]))
 	}
-	return 0, fmt.Errorf("no %d of the first %d operations take as long, within %.1f %%, as those after them, %.0f ns: %.0f",
-		window, warming, 100*settled, want, all)
-}
-
-// probe tells the call of a benchmark by which package testing only sees whether it works.
-func probe(n int) bool {
-	f := flag.Lookup("test.benchtime")
-	return n == 1 && (f == nil || f.Value.String() != "1x")
+	n, err := bench.Warm(first, calm(times[warming:]))
+	return n * window, err
 }
 
 func TestWarm(t *testing.T) {

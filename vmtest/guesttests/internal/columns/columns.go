@@ -22,24 +22,31 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seriesrig/series/vmtest/guesttests/internal/bench"
 	"github.com/seriesrig/series/vmtest/guesttests/internal/tracefs"
 )
 
-// Report runs what makes ops operations, and reports for each of the events ("sched:sched_switch") how often it was hit for an
-// operation, by all of the guest, as sched_switch/op; and of the scheduler schedules/op, wakeups/op and the time that
-// tasks waited for a CPU, wait-ns/op.
-func Report(b *testing.B, ops int, events []string, run func() error) {
+// Report reports for each of the events how often it was hit for an operation, by all of the guest, as sched:sched_switch/op and the
+// like; and of the scheduler how often it was called, as schedstat:schedules/op, and to wake a task, as schedstat:wakeups/op, and the time
+// that tasks waited for a CPU, as schedstat:wait-ns/op, or wait-insns/op where the guest's clock counts these.
+//
+// It has run make one operation, and ops more than that. What is reported is of the ops that the second time has more, so what it takes
+// to begin and to end is not in it.
+func Report(b *testing.B, ops int, events []string, run func(ops int) error) {
 	b.Helper()
-	got, err := Count(events, run)
-	if err != nil {
-		b.Fatalf("columns: %v", err)
+	var got [2]map[string]uint64
+	for i, n := range []int{1, 1 + ops} {
+		var err error
+		if got[i], err = Count(events, func() error { return run(n) }); err != nil {
+			b.Fatalf("columns: %v", err)
+		}
 	}
-	for unit, n := range got {
-		b.ReportMetric(float64(n)/float64(ops), unit+"/op")
+	for name, n := range got[1] {
+		b.ReportMetric((float64(n)-float64(got[0][name]))/float64(ops), name+"/op")
 	}
 }
 
-// Count runs something and returns what it would report, in all and not for an operation.
+// Count runs something and returns what was counted meanwhile, by its name without the "/op".
 func Count(events []string, run func() error) (_ map[string]uint64, err error) {
 	if err := tracefs.Mount(); err != nil {
 		return nil, err
@@ -73,11 +80,10 @@ func Count(events []string, run func() error) (_ map[string]uint64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	got := map[string]uint64{"schedules": after.schedules - before.schedules, "wakeups": after.wakeups - before.wakeups,
-		"wait-ns": after.wait - before.wait}
+	got := map[string]uint64{"schedstat:schedules": after.schedules - before.schedules, "schedstat:wakeups": after.wakeups - before.wakeups,
+		"schedstat:wait-" + bench.Clock(): after.wait - before.wait}
 	for _, c := range all {
-		_, name, _ := strings.Cut(c.event, ":")
-		if got[name], err = c.read(); err != nil {
+		if got[c.event], err = c.read(); err != nil {
 			return nil, err
 		}
 	}

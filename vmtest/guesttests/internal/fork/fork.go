@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build linux
+//go:build linux && (amd64 || ppc64 || ppc64le)
 
 // Package fork forks a Go program into children that run no Go: a child makes a list of system calls and exits. It can do
 // so at any place in a test, has what the calling thread has and nothing that a new program would have undone.
@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/mark"
 )
 
 // A Call is a system call of a child. Its arguments may point to memory of the parent, as the child has a copy of that or
@@ -19,6 +21,7 @@ import (
 type Call struct {
 	Nr   uintptr
 	Args [6]uintptr
+	Mark bool // make a mark before it, for which the parent has to tell mark.Others; one in each round
 	// What the kernel returned, to be read when the child has ended.
 	Result uintptr
 	Errno  syscall.Errno
@@ -99,6 +102,10 @@ func clone(a *args, calls []Call, rounds int) (int, syscall.Errno) {
 	for range rounds {
 		for i := range calls {
 			c := &calls[i]
+			if c.Mark {
+				live()
+				mark.Make()
+			}
 			c.Result, _, c.Errno = syscall.RawSyscall6(c.Nr, c.Args[0], c.Args[1], c.Args[2], c.Args[3], c.Args[4], c.Args[5])
 			c.Done = true
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build linux
+//go:build linux && (amd64 || ppc64 || ppc64le)
 
 // Package gobuild measures a real build in a guest: Go's compiler, assembler and linker make a program of five packages of the
 // standard library, which is then run. It is the counterpart of kernbench, which compiles a kernel: many processes that live
@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/seriesrig/series/vmtest/guesttests/internal/mark"
 )
 
 // Path is where a guest has its toolchain.
@@ -63,6 +65,7 @@ func Open(dir string) (*Toolchain, error) {
 type Times struct {
 	Elapsed      time.Duration
 	User, System time.Duration // of this process and all that it started, as getrusage(2) has them
+	First, Last  int           // marks: Elapsed is what is between them
 }
 
 // CPU is the share of one CPU that the build had, in percent.
@@ -77,6 +80,7 @@ func (t *Toolchain) Build(work string) (Times, error) {
 	if err != nil {
 		return Times{}, err
 	}
+	first := mark.Here()
 	start := time.Now()
 	for _, step := range t.plan.Steps {
 		cmd := exec.Command(step[0], step[1:]...)
@@ -88,11 +92,12 @@ func (t *Toolchain) Build(work string) (Times, error) {
 		}
 	}
 	elapsed := time.Since(start)
+	last := mark.Here()
 	after, err := usage()
 	if err != nil {
 		return Times{}, err
 	}
-	return Times{elapsed, after.User - before.User, after.System - before.System}, t.check(work)
+	return Times{elapsed, after.User - before.User, after.System - before.System, first, last}, t.check(work)
 }
 
 func (t *Toolchain) prepare(work string) error {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build linux
+//go:build linux && (amd64 || ppc64 || ppc64le)
 
 package gobuild
 
@@ -48,7 +48,7 @@ func TestBuild(t *testing.T) {
 			t.Fatal(err)
 		}
 		times, err := tc.Build(work)
-		if err != nil || times.Elapsed <= 0 || times.User+times.System <= 0 || times.CPU() <= 0 {
+		if err != nil || times.Elapsed <= 0 || times.User+times.System <= 0 || times.CPU() <= 0 || times.Last != times.First+1 {
 			t.Errorf("build: %+v, %v", times, err)
 		}
 	}
@@ -83,26 +83,25 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	for _, c := range []struct {
-		times []time.Duration
-		want  int // builds that are left out; -1: an error
-	}{
-		{[]time.Duration{1000, 1004}, 1},
-		{[]time.Duration{2000, 1100, 1000, 996}, 3},
-		{[]time.Duration{1000, 900, 800, 700, 600, 500, 400, 400}, -1},
-	} {
+	build := func(times ...time.Duration) func() (Times, error) {
 		i := 0
-		w := warming{build: func() (Times, error) {
+		return func() (Times, error) {
 			i++
-			return Times{Elapsed: c.times[i-1]}, nil
-		}}
-		skipped, err := w.settle()
-		if (err != nil) != (c.want < 0) || err == nil && (skipped != c.want || w.last.Elapsed != c.times[c.want]) {
-			t.Errorf("settle of %v: %d left out, %v, want %d", c.times, skipped, err, c.want)
+			return Times{Elapsed: times[min(i, len(times))-1], First: 2 * i}, nil
 		}
 	}
-	w := warming{build: func() (Times, error) { return Times{}, fmt.Errorf("it breaks") }}
-	if _, err := w.settle(); err == nil || err.Error() != "it breaks" {
+	last, skipped, err := settle(build(2000, 1100, 1000, 996))
+	if err != nil || skipped != 3 || last.Elapsed != 996 || last.First != 8 {
+		t.Errorf("settle: %+v, %d left out, %v, want the fourth", last, skipped, err)
+	}
+	growing := make([]time.Duration, 100)
+	for i := range growing {
+		growing[i] = time.Duration(100 + 10*i)
+	}
+	if last, skipped, err := settle(build(growing...)); err == nil {
+		t.Errorf("builds that take longer and longer: %+v, %d left out, want an error", last, skipped)
+	}
+	if _, _, err := settle(func() (Times, error) { return Times{}, fmt.Errorf("it breaks") }); err == nil || err.Error() != "it breaks" {
 		t.Errorf("a build that breaks: %v", err)
 	}
 }

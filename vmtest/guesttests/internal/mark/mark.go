@@ -12,20 +12,23 @@ package mark
 
 import "testing"
 
-// The units of what Report says. They are no figures, and series takes them out of its records.
+// The units of what Report says. They are no figures, and series takes them out of its records. Those of a figure in another unit
+// than insns/op have that behind them, after Of.
 const (
 	First = "first-mark"
 	Last  = "last-mark"
 	Ops   = "marked-ops"
 	Low   = "calm-from"
 	High  = "calm-to"
+	Step  = "mark-step"
+	Of    = "@"
 )
 
 var made int
 
 // Here makes a mark, and returns its number.
 func Here() int {
-	here()
+	Make()
 	made++
 	return made
 }
@@ -37,19 +40,46 @@ func Others(n int) int {
 	return first
 }
 
-// Report says that a benchmark has measured what is between two marks, and that this was so many operations.
-func Report(b *testing.B, first, last, ops int) {
-	b.ReportMetric(float64(first), First)
-	b.ReportMetric(float64(last), Last)
-	b.ReportMetric(float64(ops), Ops)
+// Make is the instruction alone, for the child of a fork in which no other Go may run. Whoever has it made says so to Others.
+func Make()
+
+// A Region is what a figure is of: all that is executed from one mark to another, or some of the spans between marks.
+type Region struct {
+	First, Last int // marks
+	Ops         int // operations in what is chosen of them; at least 1
+
+	Unit string // of the figure, an exact number of instructions; "" means insns/op
+
+	// Step chooses the first span of each so many: of 2, those that begin at marks First, First+2 and so on. 0 means all.
+	Step int
+
+	// Low and High choose, of all spans, the shortest one first, those from the place Low up to the place High, both from 0 and High
+	// not included. Both 0 means all.
+	Low, High int
 }
 
-// ReportCalm says that a benchmark has marked each operation between two marks, and that its figure is of some of them: of all, the
-// shortest one first, those from the place low up to the place high, both from 0 and high not included.
-func ReportCalm(b *testing.B, first, last, low, high int) {
-	Report(b, first, last, high-low)
-	b.ReportMetric(float64(low), Low)
-	b.ReportMetric(float64(high), High)
+// Report says what of a guest's run the benchmark's figure is of.
+func (r Region) Report(b *testing.B) {
+	b.Helper()
+	for unit, n := range r.metrics() {
+		b.ReportMetric(float64(n), unit)
+	}
 }
 
-func here()
+func (r Region) metrics() map[string]int {
+	m := map[string]int{First: r.First, Last: r.Last, Ops: r.Ops}
+	if r.Step > 0 {
+		m[Step] = r.Step
+	}
+	if r.High > 0 {
+		m[Low], m[High] = r.Low, r.High
+	}
+	if r.Unit == "" {
+		return m
+	}
+	of := map[string]int{}
+	for unit, n := range m {
+		of[unit+Of+r.Unit] = n
+	}
+	return of
+}

@@ -127,6 +127,23 @@ func (i *Instance) on(value string) error {
 	return os.WriteFile(filepath.Join(i.dir, "tracing_on"), []byte(value), 0)
 }
 
+// Fill writes notes to the trace, of that many bytes in all, on the CPU that runs.
+func (i *Instance) Fill(bytes int) error {
+	f, err := os.OpenFile(filepath.Join(i.dir, "trace_marker"), os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("fill trace: %w", err)
+	}
+	defer f.Close()
+	for note := []byte(strings.Repeat("x", 512)); bytes > 0; {
+		n, err := f.Write(note)
+		if err != nil {
+			return fmt.Errorf("fill trace: %w", err)
+		}
+		bytes -= n
+	}
+	return nil
+}
+
 // Clear empties the trace.
 func (i *Instance) Clear() error {
 	// Opening for writing with O_TRUNC is what empties it.

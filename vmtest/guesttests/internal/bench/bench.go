@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bench has what the benchmarks of guests have in common: the unit that a guest's clock counts in, the call of a
+// benchmark that does not count, and the end of the warm-up.
+//
+// The end of a warm-up is found, not guessed: what is repeated is warm when it takes as long as what comes after it.
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+)
+
+// Settled is by what part of it a figure may differ from what comes after it once things have settled.
+const Settled = 0.01
+
+// Icount tells whether the guest's clock counts instructions, one a nanosecond.
+func Icount() bool { return os.Getenv("SERIES_MODE") == "icount" }
+
+// Clock is the unit of what the guest's clock counts.
+func Clock() string {
+	if Icount() {
+		return "insns"
+	}
+	return "ns"
+}
+
+// Unit is that for an operation.
+func Unit() string { return Clock() + "/op" }
+
+// Probe tells the call of a benchmark, with N of n, by which testing only sees whether it works. The figures of that call are used for
+// nothing.
+func Probe(n int) bool {
+	f := flag.Lookup("test.benchtime")
+	return n == 1 && (f == nil || f.Value.String() != "1x")
+}
+
+// Same tells whether a figure is what comes after it, but for a part of Settled.
+func Same(before, after float64) bool { return math.Abs(after-before) <= Settled*math.Abs(after) }
+
+// Warm returns how many of the first figures have to be left out, before one that is the same as what comes after all of them, and an
+// error where there is none.
+func Warm(first []float64, after float64) (int, error) {
+	for i, f := range first {
+		if Same(f, after) {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("it does not warm up: none of %.0f is, within %.1f %%, what comes after them: %.0f", first, 100*Settled, after)
+}
+
+// Repeat repeats something until all of its figures are the same twice in a row, and returns what was done, in turn: the last two are
+// those that were the same. Where that is not so after most repetitions, it is an error, and one of what is repeated ends it.
+func Repeat[T any](most int, run func() (T, error), figures func(T) []float64) ([]T, error) {
+	var all []T
+	for range most {
+		one, err := run()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+		if n := len(all); n > 1 && same(figures(all[n-2]), figures(all[n-1])) {
+			return all, nil
+		}
+	}
+	var said [][]float64
+	for _, one := range all {
+		said = append(said, figures(one))
+	}
+	return nil, fmt.Errorf("it does not warm up: of %d in turn no two that follow each other are the same, within %.1f %%: %.0f", most, 100*Settled, said)
+}
+
+func same(before, after []float64) bool {
+	for i := range before {
+		if !Same(before[i], after[i]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestUnit(t *testing.T) {
+	for mode, want := range map[string]string{"icount": "insns/op", "wall": "ns/op", "": "ns/op"} {
+		t.Setenv("SERIES_MODE", mode)
+		if got := Unit(); got != want || Icount() != (mode == "icount") {
+			t.Errorf("mode %q: %s, want %s", mode, got, want)
+		}
+	}
+}
+
+func TestWarm(t *testing.T) {
+	for _, c := range []struct {
+		first []float64
+		after float64
+		want  int // -1: an error
+	}{
+		{[]float64{1000, 5000}, 1000, 0},
+		{[]float64{2000, 1100, 1009, 1000}, 1000, 2},
+		{[]float64{900, 1000}, 1000, 1}, // it may get dearer, too
+		{[]float64{1000, 990, 980}, 500, -1},
+		{[]float64{1011}, 1000, -1},
+		{nil, 1000, -1}, // nobody has looked
+	} {
+		got, err := Warm(c.first, c.after)
+		if (err != nil) != (c.want < 0) || err == nil && got != c.want {
+			t.Errorf("Warm(%v, %v) = %d, %v, want %d", c.first, c.after, got, err, c.want)
+		}
+	}
+}
+
+func TestRepeat(t *testing.T) {
+	repeat := func(times ...[]float64) (int, error) {
+		i := 0
+		all, err := Repeat(len(times), func() ([]float64, error) {
+			i++
+			if times[i-1] == nil {
+				return nil, errors.New("it breaks")
+			}
+			return times[i-1], nil
+		}, func(f []float64) []float64 { return f })
+		return len(all), err
+	}
+	for _, c := range []struct {
+		times [][]float64
+		want  int    // of them
+		err   string // or what it says
+	}{
+		{[][]float64{{1000}, {1004}, {5}}, 2, ""},
+		{[][]float64{{2000}, {1100}, {1000}, {996}}, 4, ""},
+		{[][]float64{{1000}, {900}, {800}, {700}}, 0, "[[1000] [900] [800] [700]]"},
+		{[][]float64{{1000, 2000}, {1000, 2500}, {1000, 2500}}, 3, ""}, // both have to settle
+		{[][]float64{{1000}}, 0, "does not warm up"},                   // one alone shows nothing
+		{[][]float64{{1000}, nil}, 0, "it breaks"},
+	} {
+		got, err := repeat(c.times...)
+		if got != c.want || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("Repeat of %v: %d, %v, want %d, %q", c.times, got, err, c.want, c.err)
+		}
+	}
+}
