@@ -8,17 +8,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"runtime/debug"
 	"testing"
 	"time"
 
+	"github.com/seriesrig/series/vmtest/guesttests/internal/bench"
+	"github.com/seriesrig/series/vmtest/guesttests/internal/mark"
 	"github.com/seriesrig/series/vmtest/taskdiag"
 	"github.com/seriesrig/series/vmtest/taskdiag/procfs"
 	"github.com/seriesrig/series/vmtest/taskdiag/ps"
 )
 
-// enough is how many tasks each side of a pair reads about at least, in as many passes as it takes.
+// enough is how many tasks each side of a pair reads about at least in a turn, in as many passes as it takes: in a shorter one shows where
+// a tick of the timer has come.
 const enough = 10_000
 
 // A side reads about all processes from one interface, and says about how many.
@@ -133,59 +135,104 @@ func psSide(b *testing.B, src ps.Source) side {
 	return func() (int, error) { return int(n) - 1, list.Write(context.Background(), io.Discard, src) }
 }
 
-// A reading is what benchmark has measured.
-type reading struct {
+// A turn is what both sides have read, one after the other; of several turns, all of that together.
+type turn struct {
 	took         [2]time.Duration
 	calls, tasks [2]int
+	first, last  [2]int // marks around what took that
+}
+
+// per is what a task takes on one side.
+func (t *turn) per(side int) float64 {
+	return float64(t.took[side].Nanoseconds()) / float64(t.tasks[side])
+}
+
+// A reading is what benchmark has measured.
+type reading struct {
+	turn
+	warmUp int // turns that were left out
 }
 
 // measured are the readings that testing has asked for with an N of 1, and will ask for again with another one: there is no
 // need to have 50,000 tasks looked at twice.
 var measured = map[string]*reading{}
 
-// benchmark reads from both sides in turns, so that what else changes is in both. The first turn does not count: it fills
-// what /proc has a cache for.
+// benchmark reads from both sides in turns, so that what else changes is in both. It leaves out the turns before two in a row of which
+// each side takes the same, within 1 %: the first ones fill what /proc has a cache for.
 func benchmark(b *testing.B, n int, d *procfs.Dir, c *taskdiag.Client, proc, diag side) {
 	r := measured[b.Name()]
 	if r == nil || b.N == 1 {
 		r = read(b, n, d, c, proc, diag)
 		measured[b.Name()] = r
 	}
-	unit := "ns/task"
-	if os.Getenv("SERIES_MODE") == "icount" {
-		unit = "insns/task"
-	}
-	per := func(i int) float64 { return float64(r.took[i].Nanoseconds()) / float64(r.tasks[i]) }
 	b.ReportMetric(0, "ns/op") // what testing would say, with both sides in it
-	b.ReportMetric(per(0), "proc-"+unit)
-	b.ReportMetric(per(1), "diag-"+unit)
-	b.ReportMetric(per(0)/per(1), "ratio")
-	b.ReportMetric(float64(r.calls[0])/float64(r.tasks[0]), "proc-calls/task")
-	b.ReportMetric(float64(r.calls[1])/float64(r.tasks[1]), "diag-calls/task")
+	for i, name := range []string{"proc-", "diag-"} {
+		unit := name + bench.Clock() + "/task"
+		b.ReportMetric(r.per(i), unit)
+		b.ReportMetric(float64(r.calls[i])/float64(r.tasks[i]), name+"calls/task")
+		if bench.Icount() {
+			mark.Region{First: r.first[i], Last: r.last[i], Step: marksInTurn, Ops: r.tasks[i], Unit: unit}.Report(b)
+		}
+	}
+	b.ReportMetric(r.per(0)/r.per(1), "ratio")
+	b.ReportMetric(float64(r.warmUp), "warm-up-turns")
 }
+
+const (
+	marksInTurn = 4
+	mostWarm    = 12 // turns until two in a row are the same
+)
 
 func read(b *testing.B, n int, d *procfs.Dir, c *taskdiag.Client, proc, diag side) *reading {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	r := &reading{}
-	passes := (enough + n - 1) / n
-	for pass := range passes + 1 {
+	one := func() (t turn, err error) {
 		for i, read := range []side{proc, diag} {
 			before := d.SystemCalls() + c.SystemCalls()
+			t.first[i] = mark.Here()
 			start := time.Now()
-			got, err := read()
-			end := time.Since(start)
-			if err != nil {
-				b.Fatal(err)
+			for t.tasks[i] < enough {
+				got, err := read()
+				if err == nil && got < n {
+					err = fmt.Errorf("%d tasks, want %d at least", got, n)
+				}
+				if err != nil {
+					return t, err
+				}
+				t.tasks[i] += got
 			}
-			if got < n {
-				b.Fatalf("%d tasks, want %d at least", got, n)
-			}
-			if pass > 0 {
-				r.took[i] += end
-				r.tasks[i] += got
-				r.calls[i] += d.SystemCalls() + c.SystemCalls() - before
-			}
+			t.took[i] = time.Since(start)
+			t.last[i] = mark.Here()
+			t.calls[i] = d.SystemCalls() + c.SystemCalls() - before
+		}
+		return t, nil
+	}
+	all, err := bench.Repeat(mostWarm, one, func(t turn) []float64 { return []float64{t.per(0), t.per(1)} })
+	if err != nil {
+		b.Fatal(err)
+	}
+	warmUp := len(all) - 2
+	return &reading{sum(all[warmUp:]), warmUp}
+}
+
+// sum is what turns that followed each other are together.
+func sum(turns []turn) turn {
+	all := turn{first: turns[0].first, last: turns[len(turns)-1].last}
+	for _, t := range turns {
+		for i := range t.took {
+			all.took[i], all.calls[i], all.tasks[i] = all.took[i]+t.took[i], all.calls[i]+t.calls[i], all.tasks[i]+t.tasks[i]
 		}
 	}
-	return r
+	return all
+}
+
+func TestSum(t *testing.T) {
+	a := turn{took: [2]time.Duration{100, 10}, calls: [2]int{30, 3}, tasks: [2]int{10, 10}, first: [2]int{5, 7}, last: [2]int{6, 8}}
+	b := turn{took: [2]time.Duration{200, 20}, calls: [2]int{31, 4}, tasks: [2]int{11, 12}, first: [2]int{9, 11}, last: [2]int{10, 12}}
+	want := turn{took: [2]time.Duration{300, 30}, calls: [2]int{61, 7}, tasks: [2]int{21, 22}, first: [2]int{5, 7}, last: [2]int{10, 12}}
+	if got := sum([]turn{a, b}); got != want {
+		t.Errorf("sum = %+v, want %+v", got, want)
+	}
+	if b.first[0]-a.first[0] != marksInTurn {
+		t.Errorf("a turn has %d marks, want %d", b.first[0]-a.first[0], marksInTurn)
+	}
 }
