@@ -14,9 +14,10 @@
 //
 // BenchmarkTasks reads about every process of a guest with 1,000, 10,000 and 50,000 processes that do nothing (tiny.Crowd),
 // from files of /proc and from /proc/task_diag in turns, so that the ratio of the two is of one kernel and one guest. A task
-// is an operation; the first turn, which fills the caches of /proc, does not count. On the side of /proc a file is opened,
-// read and closed by raw system calls, and not looked at; maps and smaps are read to their end. On the side of task_diag every
-// task and every mapping is looked at.
+// is an operation. A turn reads 10,000 tasks or more on each side. The turns before two in a row of which each side takes the
+// same, within 1 %, do not count: the first ones fill the caches of /proc. How many these were is warm-up-turns, and the benchmark
+// fails where 12 turns are not enough. On the side of /proc a file is opened, read and closed by raw system calls, and not looked
+// at; maps and smaps are read to their end. On the side of task_diag every task and every mapping is looked at.
 //
 //   - none: readdir of /proc alone, and a request for no group: what nobody can do without.
 //   - stat, stat-all: /proc/PID/stat against BASE, which is what most of its readers want, and against BASE and STAT, which
@@ -27,5 +28,5 @@
 //
 // The units are proc-insns/task and diag-insns/task where the guest's clock counts instructions (SERIES_MODE=icount), or else
 // proc-ns/task and diag-ns/task; ratio; proc-calls/task and diag-calls/task, the system calls. TestCalls has a tracer count
-// them as well. BPF task iterators are not among it: they need BTF, which this kernel is built without.
+// them as well. Both sides have marks, so that series bench --functions tells where each has its instructions. BPF task iterators are not among it: they need BTF, which this kernel is built without.
 package taskdiag
