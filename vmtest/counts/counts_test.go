@@ -47,7 +47,10 @@ func TestRead(t *testing.T) {
 	if d := cmp.Diff(Functions{Program: 10, "a": 20}, steps); err != nil || d != "" {
 		t.Errorf("the first of two: %v (-want +got):\n%s", err, d)
 	}
-	for _, args := range [][3]int{{1, 3, 0}, {1, 3, 3}, {1, 4, 2}} {
+	if only, err := c.Steps(2, 3, 2); err != nil || only.Sum() != 5 {
+		t.Errorf("the first of two where there is one: %v, %v", only, err)
+	}
+	for _, args := range [][3]int{{1, 3, 0}, {1, 3, -1}, {1, 4, 2}} {
 		if got, err := c.Steps(args[0], args[1], args[2]); err == nil {
 			t.Errorf("steps %v: %v, want an error", args, got)
 		}
