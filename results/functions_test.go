@@ -63,6 +63,28 @@ func TestFunctionTable(t *testing.T) {
 	}
 }
 
+// Where there is no kernel before, the table says where the instructions are, of whatever figure.
+func TestPlaceTable(t *testing.T) {
+	r := attributed(t)
+	r.Cells = []results.Cell{*r.CellAt("amd64", 0, "release"), *r.CellAt("ppc64", 0, "release")}
+	for i := range r.Cells {
+		c := &r.Cells[i]
+		diag := *c.Metric("Clone", results.Instructions)
+		diag.Unit = "diag-insns/task"
+		c.Benchmarks = append(c.Benchmarks, diag)
+	}
+	encode(t, r)
+	text := tableText(t, "functions", r)
+	golden(t, "table-places.golden", text)
+	checkWidth(t, text, results.Width)
+	few := attributed(t)
+	few.Cells = few.Cells[:1]
+	few.Cells[0].Benchmarks[0].Functions = nil
+	if _, err := results.TableFor("functions", few); !errors.Is(err, results.ErrNotMeasured) {
+		t.Errorf("a record without functions: %v, want that it was not measured", err)
+	}
+}
+
 func TestFunctionsOf(t *testing.T) {
 	before := results.FunctionCounts{{"a": 100, "b": 5, "gone": 7}, {"a": 100, "b": 5, "gone": 7}}
 	after := results.FunctionCounts{{"a": 112, "b": 5, "new": 10}, {"a": 114, "b": 5, "new": 10}}

@@ -9,58 +9,86 @@ import (
 )
 
 const (
-	functionRows = 8   // of each kernel, so that a reader comes to the end
-	leastChange  = 0.5 // instructions: what changed by less is in the rest
+	shownFunctions = 8   // of each kernel, so that a reader comes to the end
+	leastChange    = 0.5 // instructions: what changed by less is in the rest
 )
 
-// functionTable tells for each patch where its cost is.
-func functionTable(r *Run) (*Table, error) {
-	t := &Table{Name: "functions", Title: "Where the cost of each patch is, in " + Instructions}
-	var names, configs []string
-	type row struct {
-		c *Cell
-		b *Benchmark
-	}
-	var rows []row
+// A functionRow is a figure of a kernel that was counted function by function.
+type functionRow struct {
+	c *Cell
+	b *Benchmark
+}
+
+// functionRows are the record's figures with functions, but for those of controls.
+func functionRows(r *Run, wanted func(*Benchmark) bool) []functionRow {
+	var rows []functionRow
 	for i := range r.Cells {
 		c := &r.Cells[i]
 		for k := range c.Benchmarks {
-			b := &c.Benchmarks[k]
-			if IsControl(c.Config) || len(b.Functions) == 0 || b.Functions[0].Delta == nil {
-				continue
-			}
-			rows = append(rows, row{c, b})
-			if !slices.Contains(names, b.Name) {
-				names = append(names, b.Name)
-			}
-			if !slices.Contains(configs, c.Config) {
-				configs = append(configs, c.Config)
+			if b := &c.Benchmarks[k]; !IsControl(c.Config) && len(b.Functions) > 0 && wanted(b) {
+				rows = append(rows, functionRow{c, b})
 			}
 		}
 	}
+	return rows
+}
+
+// functionLabels makes a table with the columns that say what a row is about, as far as the rows differ in it.
+func functionLabels(title string, rows []functionRow) (*Table, func(functionRow) []string) {
+	var names, configs, units []string
+	add := func(list *[]string, s string) {
+		if !slices.Contains(*list, s) {
+			*list = append(*list, s)
+		}
+	}
+	for _, row := range rows {
+		add(&names, row.b.Name)
+		add(&configs, row.c.Config)
+		add(&units, row.b.Unit)
+	}
+	labels := []struct {
+		head string
+		show bool
+		text func(functionRow) string
+	}{
+		{"arch", true, func(row functionRow) string { return row.c.Arch }},
+		{"config", len(configs) > 1, func(row functionRow) string { return row.c.Config }},
+		{"benchmark", len(names) > 1, func(row functionRow) string { return benchLabel(row.b.Name, names) }},
+		{"patch", true, func(row functionRow) string { return patchName(row.c.Patch) }},
+		{"unit", len(units) > 1, func(row functionRow) string { return row.b.Unit }},
+	}
+	t := &Table{Name: "functions", Title: title}
+	if len(units) == 1 {
+		t.Title += ", in " + units[0]
+	}
+	for _, l := range labels {
+		if l.show {
+			t.Columns = append(t.Columns, Column{Head: l.head, Label: true})
+		}
+	}
+	return t, func(row functionRow) []string {
+		var cells []string
+		for _, l := range labels {
+			if l.show {
+				cells = append(cells, l.text(row))
+			}
+		}
+		return cells
+	}
+}
+
+// functionTable tells for each patch where its cost is, or where the instructions are in a record that has no costs.
+func functionTable(r *Run) (*Table, error) {
+	rows := functionRows(r, func(b *Benchmark) bool { return b.Functions[0].Delta != nil })
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("table functions: %w in this run of %s", ErrNotMeasured, r.Series)
+		return placeTable(r)
 	}
-	t.Columns = []Column{{Head: "arch", Label: true}}
-	if len(configs) > 1 {
-		t.Columns = append(t.Columns, Column{Head: "config", Label: true})
-	}
-	if len(names) > 1 {
-		t.Columns = append(t.Columns, Column{Head: "benchmark", Label: true})
-	}
-	t.Columns = append(t.Columns, Column{Head: "patch", Label: true}, Column{Head: "function", Label: true},
+	t, label := functionLabels("Where the cost of each patch is", rows)
+	t.Columns = append(t.Columns, Column{Head: "function", Label: true},
 		Column{Head: "cost", Right: true}, Column{Head: "cost", Unit: "err", Right: true})
-	for _, x := range rows {
-		labels := []string{x.c.Arch}
-		if len(configs) > 1 {
-			labels = append(labels, x.c.Config)
-		}
-		if len(names) > 1 {
-			labels = append(labels, benchLabel(x.b.Name, names))
-		}
-		labels = append(labels, patchName(x.c.Patch))
-		for _, cells := range functionCells(x.b) {
-			t.Rows = append(t.Rows, append(slices.Clone(labels), cells...))
+	for _, row := range rows {
+		for _, cells := range functionCells(row.b) {
+			t.Rows = append(t.Rows, append(label(row), cells...))
 		}
 	}
 	t.Notes = []string{
@@ -82,7 +110,7 @@ func functionCells(b *Benchmark) [][]string {
 		if f.Exact() && f.Name != RestOfFunctions {
 			path, exact = path+*f.Delta, true
 		}
-		if f.Name == RestOfFunctions || len(shown) == functionRows || math.Abs(*f.Delta) < leastChange {
+		if f.Name == RestOfFunctions || len(shown) == shownFunctions || math.Abs(*f.Delta) < leastChange {
 			rest += *f.Delta
 			continue
 		}

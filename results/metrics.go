@@ -37,6 +37,9 @@ func layoutFor(key string, r *Run) layout {
 				continue
 			}
 			l.title = "Benchmark " + baseName(b.Name)
+			if IsCount(b.Unit) {
+				continue // these have a table of their own
+			}
 			col := layoutColumn{unit: b.Unit}
 			if !slices.Contains(l.columns, col) {
 				l.columns = append(l.columns, col, layoutColumn{unit: b.Unit, show: againstStock})

@@ -214,7 +214,12 @@ func (c *Runs) Table() *Table {
 	}
 	missing, methods := false, []Method{}
 	var warnings []string
+	left := 0
 	for _, f := range c.Figures {
+		if IsCount(f.Unit) && !f.Believed {
+			left++
+			continue
+		}
 		row := []string{f.Arch, patchName(f.Patch), f.Benchmark, f.Unit, f.oldText, f.newText, f.change}
 		if configs {
 			row = slices.Insert(row, 1, f.Config)
@@ -235,6 +240,9 @@ func (c *Runs) Table() *Table {
 	}
 	if missing {
 		t.Notes = append(t.Notes, Missing+": not measured in that record.")
+	}
+	if left > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("Left out: %d counts of what else the kernel does, of which no change can be told.", left))
 	}
 	for _, w := range warnings {
 		t.Notes = append(t.Notes, "Warning: "+w+".")

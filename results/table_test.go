@@ -172,7 +172,7 @@ func TestTableFor(t *testing.T) {
 	encode(t, r)
 	_, err := results.TableFor("wakups", r)
 	var unknown *results.UnknownTableError
-	if !errors.As(err, &unknown) || !slices.Equal(unknown.Known, []string{"cost", "functions", "interfaces", "openat", "predictions", "ps", "size", "stages", "symbols", "verdicts", "wakeups"}) {
+	if !errors.As(err, &unknown) || !slices.Equal(unknown.Known, []string{"cost", "counts", "functions", "interfaces", "openat", "predictions", "ps", "size", "stages", "symbols", "verdicts", "wakeups"}) {
 		t.Errorf("an unknown name: %v", err)
 	}
 	for i := range r.Cells {

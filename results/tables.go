@@ -89,6 +89,7 @@ var builtin = map[string]func(*Run) (*Table, error){
 	"symbols":     symbolTable,
 	"predictions": predictionTable,
 	"functions":   functionTable,
+	"counts":      countTable,
 	// What two interfaces say of tasks: all readings, or those of ps.
 	"interfaces": func(r *Run) (*Table, error) { return interfaceTable("interfaces", "", r) },
 	"ps":         func(r *Run) (*Table, error) { return interfaceTable("ps", "ps", r) },
@@ -130,7 +131,7 @@ func endsFor(key, unit string) layout {
 }
 
 // TableFor makes the table of that name from the record: "verdicts", "stages", "size", "symbols", "cost" for what each patch
-// costs, "functions" for where, "predictions" for what was once foretold of the series, a named choice of metrics such as "wakeups", or the base name
+// costs, "functions" for where, "counts" for what else the kernel does, "predictions" for what was once foretold of the series, a named choice of metrics such as "wakeups", or the base name
 // of a benchmark, in lower case or not: what each patch costs where that was measured so that it can be told, or all of them
 // together where it has many sub-benchmarks, kernbench's columns where it times a build, or else all of its metrics. An unknown
 // name is an *UnknownTableError; a table for which the record has no figures is ErrNotMeasured.

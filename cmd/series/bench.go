@@ -168,8 +168,10 @@ func (s *session) benchmarkTables(r *results.Run) []string {
 	if len(names) == 0 {
 		names = append(names, "cost")
 	}
-	if !slices.Contains(names, "functions") {
-		names = append(names, "functions") // finish passes over it where nothing was counted
+	for _, name := range []string{"functions", "counts"} {
+		if !slices.Contains(names, name) {
+			names = append(names, name) // finish passes over it where nothing was counted
+		}
 	}
 	return names
 }

@@ -135,7 +135,7 @@ func plainFigures(r *results.Run) []figure {
 			key := first.Arch + " " + first.Config + " " + base
 			k, ok := best[key]
 			switch {
-			case strings.HasPrefix(b.Unit, "sec"):
+			case strings.HasPrefix(b.Unit, "sec"), results.IsCount(b.Unit):
 			case !ok:
 				best[key] = len(figures)
 				figures = append(figures, f)
