@@ -69,14 +69,27 @@ func TestPlaceTable(t *testing.T) {
 	r.Cells = []results.Cell{*r.CellAt("amd64", 0, "release"), *r.CellAt("ppc64", 0, "release")}
 	for i := range r.Cells {
 		c := &r.Cells[i]
-		diag := *c.Metric("Clone", results.Instructions)
-		diag.Unit = "diag-insns/task"
+		proc := c.Metric("Clone", results.Instructions)
+		diag := *proc
+		proc.Unit, diag.Unit = "proc-insns/task", "diag-insns/task"
 		c.Benchmarks = append(c.Benchmarks, diag)
 	}
 	encode(t, r)
 	text := tableText(t, "functions", r)
 	golden(t, "table-places.golden", text)
 	checkWidth(t, text, results.Width)
+	for n := range 3 { // of many figures only the functions with most
+		for i := range r.Cells {
+			c := &r.Cells[i]
+			more := *c.Metric("Clone", "diag-insns/task")
+			more.Name = fmt.Sprintf("Clone/of=%d", n)
+			c.Benchmarks = append(c.Benchmarks, more)
+		}
+	}
+	encode(t, r)
+	if text := tableText(t, "functions", r); strings.Contains(text, "[program]  ") || strings.Contains(text, "%") || !strings.Contains(text, "b_helper") {
+		t.Errorf("many figures have more than three functions each:\n%s", text)
+	}
 	few := attributed(t)
 	few.Cells = few.Cells[:1]
 	few.Cells[0].Benchmarks[0].Functions = nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 const (
@@ -33,9 +34,10 @@ func functionRows(r *Run, wanted func(*Benchmark) bool) []functionRow {
 	return rows
 }
 
-// functionLabels makes a table with the columns that say what a row is about, as far as the rows differ in it.
+// functionLabels makes a table with the columns that say what a row is about, as far as the rows differ in it; the patch is in the title
+// where it is the only one. Units that differ before their last hyphen, as of two sides, are told apart by that.
 func functionLabels(title string, rows []functionRow) (*Table, func(functionRow) []string) {
-	var names, configs, units []string
+	var names, configs, units, ends, patches []string
 	add := func(list *[]string, s string) {
 		if !slices.Contains(*list, s) {
 			*list = append(*list, s)
@@ -45,6 +47,9 @@ func functionLabels(title string, rows []functionRow) (*Table, func(functionRow)
 		add(&names, row.b.Name)
 		add(&configs, row.c.Config)
 		add(&units, row.b.Unit)
+		_, end := cutUnit(row.b.Unit)
+		add(&ends, end)
+		add(&patches, patchName(row.c.Patch))
 	}
 	labels := []struct {
 		head string
@@ -54,12 +59,23 @@ func functionLabels(title string, rows []functionRow) (*Table, func(functionRow)
 		{"arch", true, func(row functionRow) string { return row.c.Arch }},
 		{"config", len(configs) > 1, func(row functionRow) string { return row.c.Config }},
 		{"benchmark", len(names) > 1, func(row functionRow) string { return benchLabel(row.b.Name, names) }},
-		{"patch", true, func(row functionRow) string { return patchName(row.c.Patch) }},
-		{"unit", len(units) > 1, func(row functionRow) string { return row.b.Unit }},
+		{"patch", len(patches) > 1, func(row functionRow) string { return patchName(row.c.Patch) }},
+		{"of", len(units) > 1 && len(ends) == 1, func(row functionRow) string { of, _ := cutUnit(row.b.Unit); return of }},
+		{"unit", len(units) > 1 && len(ends) > 1, func(row functionRow) string { return row.b.Unit }},
 	}
 	t := &Table{Name: "functions", Title: title}
-	if len(units) == 1 {
+	switch {
+	case len(units) == 1:
 		t.Title += ", in " + units[0]
+	case len(ends) == 1:
+		t.Title += ", in " + ends[0]
+	}
+	switch {
+	case len(patches) > 1:
+	case patches[0] == patchName(0):
+		t.Title += ": stock"
+	default:
+		t.Title += ": patch " + patches[0]
 	}
 	for _, l := range labels {
 		if l.show {
@@ -75,6 +91,14 @@ func functionLabels(title string, rows []functionRow) (*Table, func(functionRow)
 		}
 		return cells
 	}
+}
+
+// cutUnit cuts a unit such as diag-insns/task.
+func cutUnit(unit string) (of, rest string) {
+	if i := strings.LastIndexByte(unit, '-'); i > 0 {
+		return unit[:i], unit[i+1:]
+	}
+	return "", unit
 }
 
 // functionTable tells for each patch where its cost is, or where the instructions are in a record that has no costs.

@@ -22,10 +22,11 @@ func placeTable(r *Run) (*Table, error) {
 	most := shownFunctions
 	if len(rows) > fewBenchmarks {
 		most = placeRows
+		t.Columns = t.Columns[:len(t.Columns)-1] // such a table is long enough without a second block for the shares
 	}
 	for _, row := range rows {
 		for _, cells := range placeCells(row.b, most) {
-			t.Rows = append(t.Rows, append(label(row), cells...))
+			t.Rows = append(t.Rows, append(label(row), cells...)[:len(t.Columns)])
 		}
 	}
 	t.Notes = []string{

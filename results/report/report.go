@@ -282,13 +282,13 @@ func (d *pageData) tables(r *results.Run, files map[string][]byte) error {
 		}
 		fmt.Fprintf(&text, "== %s ==\n%s\n", name, lines)
 		td := tableData{Table: t}
-		switch name {
-		case "verdicts": // the matrix shows it
-		case "stages":
+		switch {
+		case name == "verdicts": // the matrix shows it
+		case name == "stages":
 			d.Stages = &td
-		case "cost", "functions":
+		case name == "cost", name == "functions" && d.AreCosts:
 			d.Costs = append(d.Costs, td)
-		case "size", "symbols":
+		case name == "size", name == "symbols":
 			d.Sizes = append(d.Sizes, td)
 		default:
 			if td.Title == "" || slices.ContainsFunc(d.Others, func(o tableData) bool { return o.Title == td.Title }) {

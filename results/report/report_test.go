@@ -377,3 +377,40 @@ func TestWriteManyPlots(t *testing.T) {
 		t.Error("the folded plots do not say of what they are")
 	}
 }
+
+// What a benchmark counts beside its figure is in a folded table, and never the metric that is plotted, however much it changes.
+func TestWriteCounts(t *testing.T) {
+	r := load(t, "../testdata/watchers.json")
+	for i := range r.Cells {
+		c := &r.Cells[i]
+		var counts []results.Benchmark
+		for k := range c.Benchmarks {
+			b := &c.Benchmarks[k]
+			b.Unit = "mean-insns/op" // of which no cost is told
+			b.Functions = nil
+			count := *b
+			count.Unit, count.Values = "kmem:kmalloc/op", slices.Repeat([]float64{float64(1 + 50*c.Patch)}, len(b.Values))
+			counts = append(counts, count)
+		}
+		c.Benchmarks = append(counts, c.Benchmarks...)
+		for k := range c.Benchmarks {
+			b := &c.Benchmarks[k]
+			b.Previous, b.Delta, b.DeltaErr, b.DeltaMethod = nil, nil, nil, ""
+		}
+	}
+	dir, page := write(t, report.Options{Run: r})
+	check(t, page)
+	if !strings.Contains(page, "<details><summary>What else the kernel does for an operation</summary>") || !strings.Contains(page, "kmem:<wbr/>") && !strings.Contains(page, "kmem:kmalloc") {
+		t.Error("the page has no table of counts")
+	}
+	plots, err := filepath.Glob(filepath.Join(dir, "*.svg"))
+	if err != nil || len(plots) == 0 {
+		t.Fatalf("no plots: %v", err)
+	}
+	for _, file := range plots {
+		b, err := os.ReadFile(file)
+		if err != nil || strings.Contains(string(b), "kmalloc") || !strings.Contains(string(b), "mean-insns/op") {
+			t.Errorf("%s: %v, want the plot of a metric that is no count", file, err)
+		}
+	}
+}
