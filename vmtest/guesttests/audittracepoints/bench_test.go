@@ -174,6 +174,7 @@ func settled(all [passes]clocks, each int) (took, error) {
 }
 
 func TestSettled(t *testing.T) {
+	t.Setenv("SERIES_MODE", "icount")
 	// pass is one whose operations take that in the first batch, that in the second and so on, and in the others as in the last one.
 	pass := func(each ...int64) (c clocks) {
 		for n := range batches {

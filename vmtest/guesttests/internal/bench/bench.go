@@ -3,7 +3,9 @@
 // Package bench has what the benchmarks of guests have in common: the unit that a guest's clock counts in, the call of a
 // benchmark that does not count, and the end of the warm-up.
 //
-// The end of a warm-up is found, not guessed: what is repeated is warm when it takes as long as what comes after it.
+// The end of a warm-up is found, not guessed: what is repeated is warm when it takes as long as what comes after it. Where time is
+// measured, and not instructions, nothing takes as long as anything else on a host that does other work as well; there it is warm
+// when it takes no longer than what comes after it, so when it becomes no faster.
 package bench
 
 import (
@@ -37,8 +39,14 @@ func Probe(n int) bool {
 	return n == 1 && (f == nil || f.Value.String() != "1x")
 }
 
-// Same tells whether a figure is what comes after it, but for a part of Settled.
-func Same(before, after float64) bool { return math.Abs(after-before) <= Settled*math.Abs(after) }
+// Same tells whether a figure is what comes after it, but for a part of Settled; where time is measured, whether it is no more.
+func Same(before, after float64) bool {
+	diff := before - after
+	if Icount() {
+		diff = math.Abs(diff)
+	}
+	return diff <= Settled*math.Abs(after)
+}
 
 // Warm returns how many of the first figures have to be left out, before one that is the same as what comes after all of them, and an
 // error where there is none.
@@ -51,8 +59,9 @@ func Warm(first []float64, after float64) (int, error) {
 	return 0, fmt.Errorf("it does not warm up: none of %.0f is, within %.1f %%, what comes after them: %.0f", first, 100*Settled, after)
 }
 
-// Repeat repeats something until all of its figures are the same twice in a row, and returns what was done, in turn: the last two are
-// those that were the same. Where that is not so after most repetitions, it is an error, and one of what is repeated ends it.
+// Repeat repeats something until all of its figures are the same twice in a row (where time is measured, until their sum is), and
+// returns what was done, in turn: the last two are those that were the same. Where that is not so after most repetitions, it is an
+// error, and one of what is repeated ends it.
 func Repeat[T any](most int, run func() (T, error), figures func(T) []float64) ([]T, error) {
 	var all []T
 	for range most {
@@ -73,10 +82,20 @@ func Repeat[T any](most int, run func() (T, error), figures func(T) []float64) (
 }
 
 func same(before, after []float64) bool {
+	if !Icount() {
+		return Same(sum(before), sum(after))
+	}
 	for i := range before {
 		if !Same(before[i], after[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+func sum(all []float64) (sum float64) {
+	for _, f := range all {
+		sum += f
+	}
+	return sum
 }

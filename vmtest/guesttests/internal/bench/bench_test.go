@@ -17,7 +17,29 @@ func TestUnit(t *testing.T) {
 	}
 }
 
+// Where time is measured it is enough that nothing becomes faster.
+func TestWall(t *testing.T) {
+	t.Setenv("SERIES_MODE", "wall")
+	if n, err := Warm([]float64{2000, 1020, 700}, 1000); n != 2 || err != nil {
+		t.Errorf("Warm = %d, %v, want the first that takes no longer", n, err)
+	}
+	if n, err := Warm([]float64{2000, 1020}, 1000); err == nil {
+		t.Errorf("Warm of what becomes faster = %d, want an error", n)
+	}
+	times := [][]float64{{3000, 500}, {1000, 900}, {900, 1500}}
+	i := 0
+	all, err := Repeat(3, func() ([]float64, error) { i++; return times[i-1], nil }, func(f []float64) []float64 { return f })
+	if len(all) != 3 || err != nil {
+		t.Errorf("Repeat: %v, %v, want all three: the sum of the second is less than that of the first", all, err)
+	}
+	i = 0
+	if all, err := Repeat(2, func() ([]float64, error) { i++; return times[i-1], nil }, func(f []float64) []float64 { return f }); err == nil {
+		t.Errorf("Repeat of what becomes faster: %v, want an error", all)
+	}
+}
+
 func TestWarm(t *testing.T) {
+	t.Setenv("SERIES_MODE", "icount")
 	for _, c := range []struct {
 		first []float64
 		after float64
@@ -38,6 +60,7 @@ func TestWarm(t *testing.T) {
 }
 
 func TestRepeat(t *testing.T) {
+	t.Setenv("SERIES_MODE", "icount")
 	repeat := func(times ...[]float64) (int, error) {
 		i := 0
 		all, err := Repeat(len(times), func() ([]float64, error) {

@@ -83,6 +83,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
+	t.Setenv("SERIES_MODE", "icount")
 	build := func(times ...time.Duration) func() (Times, error) {
 		i := 0
 		return func() (Times, error) {
