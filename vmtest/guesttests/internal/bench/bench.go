@@ -60,8 +60,9 @@ func Warm(first []float64, after float64) (int, error) {
 }
 
 // Repeat repeats something until all of its figures are the same twice in a row (where time is measured, until their sum is), and
-// returns what was done, in turn: the last two are those that were the same. Where that is not so after most repetitions, it is an
-// error, and one of what is repeated ends it.
+// returns what was done, in turn: the last two are those that were the same. What takes turns, as a tick falls into every other one,
+// is warm when two are together what the two before them were. Where none of that is so after most repetitions, it is an error, and
+// one of what is repeated ends it.
 func Repeat[T any](most int, run func() (T, error), figures func(T) []float64) ([]T, error) {
 	var all []T
 	for range most {
@@ -70,7 +71,8 @@ func Repeat[T any](most int, run func() (T, error), figures func(T) []float64) (
 			return nil, err
 		}
 		all = append(all, one)
-		if n := len(all); n > 1 && same(figures(all[n-2]), figures(all[n-1])) {
+		last := func(n int) []float64 { return figures(all[len(all)-n]) }
+		if len(all) > 1 && same(last(2), last(1)) || len(all) > 3 && same(both(last(4), last(3)), both(last(2), last(1))) {
 			return all, nil
 		}
 	}
@@ -91,6 +93,15 @@ func same(before, after []float64) bool {
 		}
 	}
 	return true
+}
+
+// both adds figures of two up.
+func both(a, b []float64) []float64 {
+	sums := make([]float64, len(a))
+	for i := range a {
+		sums[i] = a[i] + b[i]
+	}
+	return sums
 }
 
 func sum(all []float64) (sum float64) {

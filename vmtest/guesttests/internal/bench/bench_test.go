@@ -80,8 +80,10 @@ func TestRepeat(t *testing.T) {
 		{[][]float64{{1000}, {1004}, {5}}, 2, ""},
 		{[][]float64{{2000}, {1100}, {1000}, {996}}, 4, ""},
 		{[][]float64{{1000}, {900}, {800}, {700}}, 0, "[[1000] [900] [800] [700]]"},
-		{[][]float64{{1000, 2000}, {1000, 2500}, {1000, 2500}}, 3, ""}, // both have to settle
-		{[][]float64{{1000}}, 0, "does not warm up"},                   // one alone shows nothing
+		{[][]float64{{1000, 2000}, {1000, 2500}, {1000, 2500}}, 3, ""},                                  // both have to settle
+		{[][]float64{{1000}}, 0, "does not warm up"},                                                    // one alone shows nothing
+		{[][]float64{{1359, 24626}, {1334, 22041}, {1378, 21981}, {1334, 22032}, {1378, 21983}}, 5, ""}, // takes turns
+		{[][]float64{{1400}, {1300}, {1350}, {1250}}, 0, "does not warm up"},                            // takes turns, and gets less
 		{[][]float64{{1000}, nil}, 0, "it breaks"},
 	} {
 		got, err := repeat(c.times...)
