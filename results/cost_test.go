@@ -74,10 +74,7 @@ func TestCostTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := table.Text(0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := textOf(t, table)
 		checkWidth(t, text, results.Width)
 		js, err := table.MarshalJSON()
 		if err != nil {

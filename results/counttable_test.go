@@ -61,19 +61,6 @@ func TestCountTable(t *testing.T) {
 	}
 }
 
-func tableText(t *testing.T, name string, r *results.Run) string {
-	t.Helper()
-	table, err := results.TableFor(name, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := table.Text(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
 // The counts are in a table of their own: where a benchmark's cost cannot be told, that of all its metrics is without them.
 func TestCountsApart(t *testing.T) {
 	r := besides(t)
@@ -104,10 +91,7 @@ func TestCompareCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := runs.Table().Text(0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := textOf(t, runs.Table())
 	if !strings.Contains(text, "kmem:kmalloc/op  -20.0%") || strings.Contains(text, "wakeups") || !strings.Contains(text, "Left out: 71 counts") {
 		t.Errorf("want one count, and that 71 of the 72 are left out:\n%s", text)
 	}

@@ -56,10 +56,7 @@ func TestDeltaTables(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := table.Text(0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := textOf(t, table)
 		md, err := table.Markdown()
 		if err != nil {
 			t.Fatal(err)

@@ -98,3 +98,21 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s (-want +got):\n%s", path, d)
 	}
 }
+
+func tableText(t *testing.T, name string, r *results.Run) string {
+	t.Helper()
+	table, err := results.TableFor(name, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return textOf(t, table)
+}
+
+func textOf(t *testing.T, table *results.Table) string {
+	t.Helper()
+	text, err := table.Text(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -31,10 +31,7 @@ func TestCompareRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := runs.Table().Text(0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := textOf(t, runs.Table())
 	golden(t, "compare.golden", text)
 	checkWidth(t, text, results.Width)
 	for _, f := range runs.Figures {

@@ -131,10 +131,11 @@ func endsFor(key, unit string) layout {
 }
 
 // TableFor makes the table of that name from the record: "verdicts", "stages", "size", "symbols", "cost" for what each patch
-// costs, "functions" for where, "counts" for what else the kernel does, "predictions" for what was once foretold of the series, a named choice of metrics such as "wakeups", or the base name
-// of a benchmark, in lower case or not: what each patch costs where that was measured so that it can be told, or all of them
-// together where it has many sub-benchmarks, kernbench's columns where it times a build, or else all of its metrics. An unknown
-// name is an *UnknownTableError; a table for which the record has no figures is ErrNotMeasured.
+// costs, "functions" for where, "counts" for what else the kernel does, "predictions" for what was once foretold of the series, a
+// named choice of metrics such as "wakeups", or the base name of a benchmark, in lower case or not: what each patch costs where
+// that was measured so that it can be told, or all of them together where it has many sub-benchmarks, kernbench's columns where it
+// times a build, or else all of its metrics. An unknown name is an *UnknownTableError; a table for which the record has no figures
+// is ErrNotMeasured.
 func TableFor(name string, r *Run) (*Table, error) {
 	key := strings.ToLower(name)
 	if f, ok := builtin[key]; ok {

@@ -158,7 +158,8 @@ type reading struct {
 var measured = map[string]*reading{}
 
 // benchmark reads from both sides in turns, so that what else changes is in both. It leaves out the turns before two in a row of which
-// each side takes the same, within 1 %: the first ones fill what /proc has a cache for.
+// each side takes the same, within 1 %, or of which both together take what the two before them did: the first ones fill what /proc has
+// a cache for.
 func benchmark(b *testing.B, n int, d *procfs.Dir, c *taskdiag.Client, proc, diag side) {
 	r := measured[b.Name()]
 	if r == nil || b.N == 1 {
@@ -206,7 +207,7 @@ func read(b *testing.B, n int, d *procfs.Dir, c *taskdiag.Client, proc, diag sid
 		}
 		return t, nil
 	}
-	all, err := bench.Repeat(mostWarm, one, func(t turn) []float64 { return []float64{t.per(0), t.per(1)} })
+	all, err := bench.RepeatPairs(mostWarm, one, func(t turn) []float64 { return []float64{t.per(0), t.per(1)} })
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -60,25 +60,33 @@ func Warm(first []float64, after float64) (int, error) {
 }
 
 // Repeat repeats something until all of its figures are the same twice in a row (where time is measured, until their sum is), and
-// returns what was done, in turn: the last two are those that were the same. What takes turns, as a tick falls into every other one,
-// is warm when two are together what the two before them were. Where none of that is so after most repetitions, it is an error, and
-// one of what is repeated ends it.
+// returns what was done, in turn: the last two are those that were the same. Where that is not so after most repetitions, it is an
+// error, and one of what is repeated ends it.
 func Repeat[T any](most int, run func() (T, error), figures func(T) []float64) ([]T, error) {
+	return repeat(most, run, figures, func(all [][]float64) bool { return same(all[len(all)-2], all[len(all)-1]) })
+}
+
+// RepeatPairs is Repeat for who reports the last two together. These may take turns, as where a tick falls into every other one: it is
+// enough that they are together what the two before them were.
+func RepeatPairs[T any](most int, run func() (T, error), figures func(T) []float64) ([]T, error) {
+	return repeat(most, run, figures, func(all [][]float64) bool {
+		n := len(all)
+		return same(all[n-2], all[n-1]) || n > 3 && same(both(all[n-4], all[n-3]), both(all[n-2], all[n-1]))
+	})
+}
+
+func repeat[T any](most int, run func() (T, error), figures func(T) []float64, warm func(all [][]float64) bool) ([]T, error) {
 	var all []T
+	var said [][]float64
 	for range most {
 		one, err := run()
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, one)
-		last := func(n int) []float64 { return figures(all[len(all)-n]) }
-		if len(all) > 1 && same(last(2), last(1)) || len(all) > 3 && same(both(last(4), last(3)), both(last(2), last(1))) {
+		all, said = append(all, one), append(said, figures(one))
+		if len(said) > 1 && warm(said) {
 			return all, nil
 		}
-	}
-	var said [][]float64
-	for _, one := range all {
-		said = append(said, figures(one))
 	}
 	return nil, fmt.Errorf("it does not warm up: of %d in turn no two that follow each other are the same, within %.1f %%: %.0f", most, 100*Settled, said)
 }

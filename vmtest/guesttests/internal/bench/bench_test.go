@@ -61,9 +61,10 @@ func TestWarm(t *testing.T) {
 
 func TestRepeat(t *testing.T) {
 	t.Setenv("SERIES_MODE", "icount")
-	repeat := func(times ...[]float64) (int, error) {
+	type repeater func(most int, run func() ([]float64, error), figures func([]float64) []float64) ([][]float64, error)
+	repeat := func(how repeater, times ...[]float64) (int, error) {
 		i := 0
-		all, err := Repeat(len(times), func() ([]float64, error) {
+		all, err := how(len(times), func() ([]float64, error) {
 			i++
 			if times[i-1] == nil {
 				return nil, errors.New("it breaks")
@@ -86,7 +87,14 @@ func TestRepeat(t *testing.T) {
 		{[][]float64{{1400}, {1300}, {1350}, {1250}}, 0, "does not warm up"},                            // takes turns, and gets less
 		{[][]float64{{1000}, nil}, 0, "it breaks"},
 	} {
-		got, err := repeat(c.times...)
+		got, err := repeat(RepeatPairs, c.times...)
+		if got != c.want || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("RepeatPairs of %v: %d, %v, want %d, %q", c.times, got, err, c.want, c.err)
+		}
+		if c.want == 5 { // who reports one alone must not have it by chance
+			c.want, c.err = 0, "does not warm up"
+		}
+		got, err = repeat(Repeat, c.times...)
 		if got != c.want || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("Repeat of %v: %d, %v, want %d, %q", c.times, got, err, c.want, c.err)
 		}
