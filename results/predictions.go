@@ -55,15 +55,15 @@ func (p Prediction) Held(c *Comparison) bool {
 	return !changed
 }
 
-// predictionTable sets each prediction beside what was measured: stock against the last patch of the run.
-func predictionTable(r *Run) (*Table, error) {
-	const name = "predictions"
+// predictionTable sets each prediction beside what was measured, of all benchmarks or of one of that base name: stock against the last
+// patch of the run.
+func predictionTable(name, of string, r *Run) (*Table, error) {
 	source, predictions, err := PredictionsFor(r.Series)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", name, err)
 	}
 	unit := costUnit(r, func(b Benchmark) bool {
-		return slices.ContainsFunc(predictions, func(p Prediction) bool { return p.about(b.Name) })
+		return (of == "" || of == strings.ToLower(baseName(b.Name))) && slices.ContainsFunc(predictions, func(p Prediction) bool { return p.about(b.Name) })
 	})
 	patches := patchesOf(r)
 	if unit == "" || len(patches) < 2 || patches[0] != 0 {
@@ -74,7 +74,7 @@ func predictionTable(r *Run) (*Table, error) {
 		{Head: "stock", Right: true}, {Head: "patched", Right: true}, {Head: "change", Right: true}, {Head: "so it"}}}
 	patch := patches[len(patches)-1]
 	n, noise := 0, false
-	for _, row := range metricRows(r, releaseConfigs(r), benchmarksOf(r, layout{columns: []layoutColumn{{unit: unit}}}, ""), []int{patch}, true) {
+	for _, row := range metricRows(r, releaseConfigs(r), benchmarksOf(r, layout{columns: []layoutColumn{{unit: unit}}}, of), []int{patch}, true) {
 		for _, p := range predictions {
 			if !p.about(row.bench) {
 				continue

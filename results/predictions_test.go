@@ -4,6 +4,7 @@ package results_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,36 @@ func TestPredictions(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A table may be of one benchmark, where a cover letter has each in its place.
+func TestPredictionsOfOne(t *testing.T) {
+	r := markers("audit-tracepoints-inside", map[string]float64{"norules": 2})
+	for i := range r.Cells {
+		for _, b := range slices.Clone(r.Cells[i].Benchmarks) {
+			b.Name = strings.Replace(b.Name, "Getpid", "Build", 1)
+			r.Cells[i].Benchmarks = append(r.Cells[i].Benchmarks, b)
+		}
+	}
+	all, err := results.TableFor("predictions", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := results.TableFor("predictions/build", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Rows) != 2*len(one.Rows) {
+		t.Errorf("%d rows of both benchmarks, and %d of one", len(all.Rows), len(one.Rows))
+	}
+	for _, row := range one.Rows {
+		if !strings.HasPrefix(row[1], "build/") {
+			t.Errorf("predictions/build has a row %q", row)
+		}
+	}
+	if _, err := results.TableFor("predictions/openat", r); !errors.Is(err, results.ErrNotMeasured) {
+		t.Errorf("of a benchmark that was not run: %v, want ErrNotMeasured", err)
 	}
 }
 

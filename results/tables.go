@@ -87,7 +87,7 @@ var builtin = map[string]func(*Run) (*Table, error){
 	"stages":      StageTable,
 	"size":        sizeTable,
 	"symbols":     symbolTable,
-	"predictions": predictionTable,
+	"predictions": func(r *Run) (*Table, error) { return predictionTable("predictions", "", r) },
 	"functions":   functionTable,
 	"counts":      countTable,
 	// What two interfaces say of tasks: all readings, or those of ps.
@@ -131,8 +131,8 @@ func endsFor(key, unit string) layout {
 }
 
 // TableFor makes the table of that name from the record: "verdicts", "stages", "size", "symbols", "cost" for what each patch
-// costs, "functions" for where, "counts" for what else the kernel does, "predictions" for what was once foretold of the series, a
-// named choice of metrics such as "wakeups", or the base name of a benchmark, in lower case or not: what each patch costs where
+// costs, "functions" for where, "counts" for what else the kernel does, "predictions" for what was once foretold of the series
+// ("predictions/build": of benchmark Build), a named choice of metrics such as "wakeups", or the base name of a benchmark, in lower case or not: what each patch costs where
 // that was measured so that it can be told, or all of them together where it has many sub-benchmarks, kernbench's columns where it
 // times a build, or else all of its metrics. An unknown name is an *UnknownTableError; a table for which the record has no figures
 // is ErrNotMeasured.
@@ -140,6 +140,9 @@ func TableFor(name string, r *Run) (*Table, error) {
 	key := strings.ToLower(name)
 	if f, ok := builtin[key]; ok {
 		return f(r)
+	}
+	if of, ok := strings.CutPrefix(key, "predictions/"); ok {
+		return predictionTable(key, of, r)
 	}
 	if l, ok := layouts[key]; ok {
 		return metricTable(key, r, l, "")
