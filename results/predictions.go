@@ -70,7 +70,7 @@ func predictionTable(name, of string, r *Run) (*Table, error) {
 		return nil, fmt.Errorf("table %s: %w in this run of %s", name, ErrNotMeasured, r.Series)
 	}
 	t := &Table{Name: name, Title: fmt.Sprintf("Predictions (%s), and %s measured", source, unit), Columns: []Column{
-		{Head: "arch", Label: true}, {Head: "call/audit", Label: true}, {Head: "predicted"},
+		{Head: "arch", Label: true}, {Head: "call/audit", Label: true}, {Head: "said"},
 		{Head: "stock", Right: true}, {Head: "patched", Right: true}, {Head: "change", Right: true}, {Head: "so it"}}}
 	patch := patches[len(patches)-1]
 	n, noise := 0, false

@@ -93,7 +93,7 @@ func TestPredictionsOfOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, err := results.TableFor("predictions/build", r)
+	one, err := results.TableFor("predictions-build", r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +102,10 @@ func TestPredictionsOfOne(t *testing.T) {
 	}
 	for _, row := range one.Rows {
 		if !strings.HasPrefix(row[1], "build/") {
-			t.Errorf("predictions/build has a row %q", row)
+			t.Errorf("predictions-build has a row %q", row)
 		}
 	}
-	if _, err := results.TableFor("predictions/openat", r); !errors.Is(err, results.ErrNotMeasured) {
+	if _, err := results.TableFor("predictions-openat", r); !errors.Is(err, results.ErrNotMeasured) {
 		t.Errorf("of a benchmark that was not run: %v, want ErrNotMeasured", err)
 	}
 }

@@ -132,7 +132,7 @@ func endsFor(key, unit string) layout {
 
 // TableFor makes the table of that name from the record: "verdicts", "stages", "size", "symbols", "cost" for what each patch
 // costs, "functions" for where, "counts" for what else the kernel does, "predictions" for what was once foretold of the series
-// ("predictions/build": of benchmark Build), a named choice of metrics such as "wakeups", or the base name of a benchmark, in lower case or not: what each patch costs where
+// ("predictions-build": of benchmark Build), a named choice of metrics such as "wakeups", or the base name of a benchmark, in lower case or not: what each patch costs where
 // that was measured so that it can be told, or all of them together where it has many sub-benchmarks, kernbench's columns where it
 // times a build, or else all of its metrics. An unknown name is an *UnknownTableError; a table for which the record has no figures
 // is ErrNotMeasured.
@@ -141,7 +141,7 @@ func TableFor(name string, r *Run) (*Table, error) {
 	if f, ok := builtin[key]; ok {
 		return f(r)
 	}
-	if of, ok := strings.CutPrefix(key, "predictions/"); ok {
+	if of, ok := strings.CutPrefix(key, "predictions-"); ok {
 		return predictionTable(key, of, r)
 	}
 	if l, ok := layouts[key]; ok {
