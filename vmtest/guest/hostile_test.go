@@ -161,6 +161,28 @@ func TestHostileGuest(t *testing.T) {
 	}
 }
 
+// Who has waited for a hello finds when the guest has last said something.
+func TestLastFrame(t *testing.T) {
+	checkLeaks(t)
+	for range 2000 {
+		host, theirs := net.Pipe()
+		conn := guest.NewConn(host)
+		if !conn.LastFrame().IsZero() {
+			t.Fatal("a time of the last frame before hello")
+		}
+		l := &liar{t: t, Conn: theirs, enc: guest.NewEncoder(theirs)}
+		l.say(guest.TypeHello, guest.Hello{Version: guest.Version})
+		if _, err := conn.Hello(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		if conn.LastFrame().IsZero() {
+			t.Fatal("no time of the last frame after hello")
+		}
+		theirs.Close()
+		conn.Close()
+	}
+}
+
 // A guest that says more than the host takes is held up, and costs no memory.
 func TestFlood(t *testing.T) {
 	checkLeaks(t)

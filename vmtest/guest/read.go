@@ -49,6 +49,11 @@ func (c *Conn) isDone() bool {
 
 // handle acts on one frame, or says why it may not be.
 func (c *Conn) handle(f Frame) error {
+	c.mu.Lock()
+	if f.Type == TypeHello || c.first != nil { // before it is acted on: who has waited for it finds its time
+		c.lastFrame = time.Now()
+	}
+	c.mu.Unlock()
 	if err := c.dispatch(f); err != nil {
 		var a *AgentError
 		if errors.As(err, &a) {
@@ -56,9 +61,6 @@ func (c *Conn) handle(f Frame) error {
 		}
 		return c.dec.fail(err)
 	}
-	c.mu.Lock()
-	c.lastFrame = time.Now()
-	c.mu.Unlock()
 	return nil
 }
 
