@@ -171,7 +171,7 @@ func TestLastFrame(t *testing.T) {
 			t.Fatal("a time of the last frame before hello")
 		}
 		l := &liar{t: t, Conn: theirs, enc: guest.NewEncoder(theirs)}
-		l.say(guest.TypeHello, guest.Hello{Version: guest.Version})
+		l.hello()
 		if _, err := conn.Hello(testContext(t)); err != nil {
 			t.Fatal(err)
 		}

@@ -118,8 +118,8 @@ func (b *builder) make(ctx context.Context, planPath string) error {
 		return err
 	}
 	b.plan = Plan{Go: b.tool.version, Program: "out/program", Prints: builtWant, Env: []string{
-		// No garbage is collected, and no goroutine is stopped in its way by a signal: when they are is by chance, and made
-		// one build differ from the next by 1 %, where now it is some hundredths of one.
+		// No garbage is collected, and no goroutine is stopped in its way by a signal: when they are is by chance, and
+		// made builds differ more than what is measured with them.
 		"GOGC=off", "GODEBUG=asyncpreemptoff=1",
 		"GOOS=linux", "GOARCH=" + b.goarch, "GOAMD64=v1", "GOPPC64=power8", "CGO_ENABLED=0", "GOROOT=/nonexistent", "TMPDIR=out"}}
 	b.out = map[string]bool{}
